@@ -1,0 +1,90 @@
+"""The key, and how it is kept out of everything a person or a log could read."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import re
+from typing import NoReturn
+from urllib.parse import quote, quote_plus
+
+_SHOWN = 200
+_MASK = "***"
+# Redacting a shorter key would black out ordinary words, and hides nothing that could not be guessed.
+_SHORTEST_REDACTED = 4
+
+
+class Secret:
+    """A key that shows itself to nobody who does not ask for `reveal()`. Ask `complaint_about_key()` first."""
+
+    __slots__ = ("_pattern", "_text")
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._pattern = _pattern_for(text)
+
+    def reveal(self) -> str:
+        """Return the key itself. Keep it in no variable that outlives the request."""
+        return self._text
+
+    def redact(self, text: str) -> str:
+        """Return at most 200 characters of ``text``, with the key blacked out in every form a server may echo."""
+        if self._pattern is not None:
+            text = self._pattern.sub(_MASK, text)
+        return text[:_SHOWN]
+
+    def __repr__(self) -> str:
+        return f"Secret('{_MASK}')"
+
+    def __reduce__(self) -> NoReturn:
+        message = "A key is neither copied nor pickled."
+        raise TypeError(message)
+
+
+def complaint_about_key(text: object) -> str | None:
+    """Return what is wrong with a key, without showing it, or ``None``."""
+    if not isinstance(text, str):
+        return f"The key must be a str, not {type(text).__name__}."
+    if not text.strip():
+        return "The key is empty."
+    if not text.isprintable():
+        return "The key holds control characters; was a line break copied along?"
+    return None
+
+
+def _pattern_for(key: str) -> re.Pattern[str] | None:
+    if len(key) < _SHORTEST_REDACTED:
+        return None
+    forms = sorted(_forms_of(key), key=len, reverse=True)
+    return re.compile("|".join(re.escape(form) for form in forms), re.IGNORECASE)
+
+
+def _forms_of(key: str) -> set[str]:
+    raw = key.encode()
+    in_json = json.dumps(key)[1:-1]
+    plain = {
+        key,
+        json.dumps(key, ensure_ascii=False)[1:-1],
+        in_json,
+        in_json.replace("/", "\\/"),
+    }
+    escaped = {
+        quote(key),
+        quote(key, safe=""),
+        quote_plus(key),
+        html.escape(key),
+        html.escape(key, quote=False),
+    }
+    return plain | escaped | {repr(key)[1:-1], raw.hex()} | _base64_forms(raw)
+
+
+def _base64_forms(raw: bytes) -> set[str]:
+    """Return what stays the same of the key in base64, wherever in a longer text it stands."""
+    forms: set[str] = set()
+    for lead in range(3):
+        whole = base64.b64encode(b"\0" * lead + raw)
+        # The first characters mix with what stands before the key, the last ones with what follows it.
+        stable = whole[(lead * 8 + 5) // 6 : (lead + len(raw)) * 8 // 6].decode()
+        forms |= {stable, stable.replace("+", "-").replace("/", "_")}
+    return forms
