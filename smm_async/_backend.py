@@ -1,0 +1,144 @@
+"""The lines that know asyncio from trio: start a task that belongs to no caller; park a task and wake it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import sys
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+if TYPE_CHECKING:
+    import trio
+
+__all__ = ["Loop", "Waiter", "current_loop"]
+
+
+class Waiter(Awaitable[Any], Protocol):
+    """One parked task: whoever awaits this goes on when somebody else calls `set_result()`."""
+
+    def done(self) -> bool:
+        """Return whether there is a result already, or nobody to wait for it any more."""
+        ...
+
+    def set_result(self, result: Any, /) -> None:
+        """Wake the task. Never call this when `done()`."""
+        ...
+
+
+class Loop(Protocol):
+    """One running event loop."""
+
+    def is_here(self) -> bool:
+        """Return whether the caller runs on this loop."""
+        ...
+
+    def has_ended(self) -> bool:
+        """Return whether this loop will never run again."""
+        ...
+
+    def now(self) -> float:
+        """Return the loop's own time in seconds."""
+        ...
+
+    def make_waiter(self) -> Waiter:
+        """Return a place for the caller to park."""
+        ...
+
+    def start_task(self, run: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Start ``run`` in a task that no caller's cancellation reaches. It must not raise."""
+        ...
+
+
+def current_loop() -> Loop:
+    """Return the loop that the caller runs on.
+
+    Raises:
+        RuntimeError: outside asyncio and trio.
+    """
+    trio = sys.modules.get("trio")
+    if trio is not None and trio.lowlevel.in_trio_task():
+        return _TrioLoop()
+    return _AsyncioLoop(asyncio.get_running_loop())
+
+
+class _AsyncioLoop:
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self.now = loop.time
+        self.make_waiter = loop.create_future
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def is_here(self) -> bool:
+        return asyncio._get_running_loop() is self._loop  # noqa: SLF001  documented, and does not raise outside a loop
+
+    def has_ended(self) -> bool:
+        return self._loop.is_closed()
+
+    def start_task(self, run: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        # The caller's context variables (its trace, its request) are none of this task's business.
+        task = self._loop.create_task(run(), name="smm_async", context=contextvars.Context())
+        # The loop holds its tasks only weakly.
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+class _TrioLoop:
+    def __init__(self) -> None:
+        import trio  # noqa: PLC0415  an asyncio program need not have trio
+
+        self._lowlevel = trio.lowlevel
+        self._ended_error = trio.RunFinishedError
+        self._token = trio.lowlevel.current_trio_token()
+        self.now = trio.current_time
+
+    def is_here(self) -> bool:
+        return self._lowlevel.in_trio_task() and self._lowlevel.current_trio_token() is self._token
+
+    def has_ended(self) -> bool:
+        try:
+            self._token.run_sync_soon(_nothing)
+        except self._ended_error:
+            return True
+        return False
+
+    def make_waiter(self) -> Waiter:
+        return _TrioWaiter(self._lowlevel)
+
+    def start_task(self, run: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        self._lowlevel.spawn_system_task(run, name="smm_async")
+
+
+def _nothing() -> None:
+    """Do nothing; only whether trio still takes the call matters."""
+
+
+class _TrioWaiter:
+    """What `asyncio.Future` is to asyncio, for exactly one task: a result, and the task that waits for it."""
+
+    __slots__ = ("_done", "_lowlevel", "_result", "_task")
+
+    def __init__(self, lowlevel: Any) -> None:
+        self._lowlevel = lowlevel
+        self._done = False
+        self._result: Any = None
+        self._task: trio.lowlevel.Task | None = None
+
+    def done(self) -> bool:
+        return self._done
+
+    def set_result(self, result: Any, /) -> None:
+        self._done = True
+        self._result = result
+        if self._task is not None:
+            self._lowlevel.reschedule(self._task)
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        if not self._done:
+            self._task = self._lowlevel.current_task()
+            yield from self._lowlevel.wait_task_rescheduled(self._leave).__await__()
+        return self._result
+
+    def _leave(self, _: object) -> trio.lowlevel.Abort:
+        self._done = True
+        return cast("trio.lowlevel.Abort", self._lowlevel.Abort.SUCCEEDED)

@@ -1,0 +1,357 @@
+"""Merge concurrent lookups of single keys into batches.
+
+State changes only in functions that do not wait; the coroutines around them only wait. A *slot* is a task that sends
+one batch at a time. At most one idle slot is *on watch*: it sends the next batch when the time for it has come.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
+from types import TracebackType
+from typing import Any, Final, Generic, Self, TypeVar, cast
+
+import anyio
+
+from smm_async._backend import Loop, Waiter
+from smm_async._host import TaskHost
+from smm_async._tickets import (
+    Batch,
+    Crowd,
+    Queue,
+    Ticket,
+    answer,
+    answer_entry,
+    own_copy,
+)
+from smm_async.errors import ClosedError, NoAnswerError, NotSentError, UnresolvedError
+
+__all__ = ["Coalescer"]
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+_MISSING: Final = object()
+# How much the newest response time counts in the smoothed one, as TCP has it.
+_SMOOTHING: Final = 1 / 8
+
+
+class Coalescer(Generic[K, V]):
+    """Merges concurrent `get()` calls into few calls of ``fetch``, each for at most ``max_batch`` keys.
+
+    A key that a batch's answer leaves out is fetched once more, alone. What ``fetch`` raises goes to every caller of
+    that batch. No caller's cancellation reaches ``fetch`` or another caller; a key is not fetched when all its
+    callers have left before. Nothing is cached: a caller never gets an answer to a question asked before its own.
+
+    Use it with ``async with``, on asyncio or trio, on one event loop at a time.
+    """
+
+    def __init__(
+        self,
+        fetch: Callable[[list[K]], Awaitable[Mapping[K, V | Exception]]],
+        *,
+        max_batch: int = 100,
+        max_in_flight: int = 8,
+        max_delay: float = 0.0,
+        budget: float | None = None,
+        shared_errors: tuple[type[Exception], ...] = (),
+        gate: AbstractAsyncContextManager[Any] | None = None,
+        _host: TaskHost | None = None,
+    ) -> None:
+        """Do nothing yet: tasks start with the first lookup.
+
+        Args:
+            fetch: gets 1 to ``max_batch`` different keys and returns their values or exceptions by key.
+            max_batch: at least 1.
+            max_in_flight: how many calls of ``fetch`` may run at the same time, at least 1.
+            max_delay: seconds that a batch may wait to become fuller, even if nothing else is going on.
+            budget: seconds from a lookup's call to its end, queueing and repetition included. ``fetch`` sees the end
+                of its youngest caller's budget as ``anyio.current_effective_deadline()``.
+            shared_errors: what ``fetch`` raises of these classes answers everybody who waits at that instant.
+            gate: entered around each ``fetch``, before its keys are chosen; for what several coalescers share.
+        """
+        check_whole("max_batch", max_batch)
+        check_whole("max_in_flight", max_in_flight)
+        check_seconds("max_delay", max_delay, least=0.0)
+        if budget is not None:
+            check_seconds("budget", budget, least=1e-9)
+        self._fetch = fetch
+        self._max_batch = max_batch
+        self._max_in_flight = max_in_flight
+        self._max_delay = max_delay
+        self._budget = math.inf if budget is None else budget
+        self._shared_errors = shared_errors
+        self._gate: AbstractAsyncContextManager[Any] = nullcontext() if gate is None else gate
+        self._host = TaskHost("coalescer") if _host is None else _host
+        self._host.at_end(self._end)
+        self._reset()
+
+    def _reset(self) -> None:
+        """Begin with nobody waiting and no task. All that changes is named here, but for the response time."""
+        self._queue: Queue[K] = Queue()
+        self._in_flight: set[Batch[K]] = set()
+        self._slots = 0
+        self._idle: list[Waiter] = []
+        self._on_watch = False
+        self._pacer: Waiter | None = None
+        self._has_sentry = False
+        self._sentry: Waiter | None = None
+        self._sent_at = -math.inf
+        self._response_time = 0.0
+
+    async def __aenter__(self) -> Self:
+        """Return the coalescer itself.
+
+        Raises:
+            ClosedError: if it was closed.
+        """
+        self._host.loop_here()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close it."""
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Answer everybody who waits with `ClosedError`, at that instant, and end all tasks. Harmless when repeated."""
+        await self._host.aclose()
+
+    async def get(self, key: K) -> V:
+        """Return the value of ``key``, asked for after this call began.
+
+        Raises:
+            NotSentError: the budget ended while the lookup was queued.
+            NoAnswerError: the budget ended before the answer came.
+            UnresolvedError: ``fetch`` left the key out twice, the second time when asked for it alone.
+            ClosedError: the coalescer is closed, or was while this waited.
+            Exception: what ``fetch`` returned for this key, or raised; each caller gets an object of its own.
+        """
+        waiter = self._host.loop_here().make_waiter()
+        ticket = self._join(key, waiter)
+        try:
+            result = await waiter
+        except BaseException:
+            self._queue.leave(ticket)
+            raise
+        if isinstance(result, Exception):
+            raise result
+        return cast("V", result)
+
+    async def get_many(self, keys: Iterable[K]) -> dict[K, V | Exception]:
+        """Return the value or the exception of each key, in the order given; a key given twice is there once.
+
+        They share batches with all other lookups. Not all are queued at once: each lookup's budget begins when its
+        turn comes, and others are not kept waiting behind a long list.
+
+        Raises:
+            ClosedError: the coalescer is closed, or was while this waited.
+        """
+        results: dict[K, Any] = dict.fromkeys(keys, _MISSING)
+        crowd = Crowd(self._host.loop_here(), results)
+        most = 2 * self._max_batch * self._max_in_flight
+        try:
+            for key in results:
+                if len(crowd.open) >= most:
+                    await crowd.wait_until_left(most // 2)
+                if crowd.stop is not None:
+                    break
+                crowd.open[key] = self._join(key, crowd)
+            await crowd.wait_until_left(0)
+        finally:
+            for ticket in crowd.open.values():
+                self._queue.leave(ticket)
+            crowd.open.clear()
+        if crowd.stop is not None:
+            _share_out(crowd.stop, results)
+        return results
+
+    def _join(self, key: K, waiter: Waiter | Crowd) -> Ticket:
+        loop = self._host.loop_here()
+        ticket = (loop.now() + self._budget, key, waiter)
+        self._queue.join(ticket)
+        if self._budget < math.inf:
+            self._queue.keep_deadline(ticket)
+            self._alert_sentry()
+        if not self._on_watch:
+            self._rouse()
+        elif self._pacer is not None and self._queue.holds_batch(self._max_batch):
+            self._hurry()
+        return ticket
+
+    def _rouse(self) -> None:
+        """Put one idle slot on watch, if there is something to send and none is."""
+        if self._on_watch or not self._queue:
+            return
+        if self._idle:
+            self._on_watch = True
+            self._idle.pop().set_result(None)
+        elif self._slots < self._max_in_flight:
+            self._on_watch = True
+            self._slots += 1
+            self._host.start_soon(self._serve)
+
+    def _hurry(self) -> None:
+        """End the pause of the slot on watch, if it makes one."""
+        if self._pacer is not None and not self._pacer.done():
+            self._pacer.set_result(None)
+
+    async def _serve(self) -> None:
+        """Send batches, one at a time, for ever: the life of a slot, which begins on watch."""
+        loop = self._host.loop_here()
+        while True:
+            await self._pace(loop)
+            async with self._gate:
+                batch = self._take(loop)
+                if batch is not None:
+                    await self._ask(batch, loop)
+            if self._on_watch or not self._queue:
+                self._idle.append(waiter := loop.make_waiter())
+                await waiter
+            self._on_watch = True
+
+    async def _pace(self, loop: Loop) -> None:
+        """Wait until the next batch may go."""
+        since = loop.now()
+        while (pause := self._pause(since, loop.now())) > 0:
+            self._pacer = loop.make_waiter()
+            with anyio.move_on_after(pause):
+                await self._pacer
+            self._pacer = None
+
+    def _pause(self, since: float, now: float) -> float:
+        """Return how many seconds the batch that forms since ``since`` should still wait.
+
+        A full one does not wait. Others go ``response time / slots`` apart: while the panel takes its time, this costs
+        a fraction of it, fills the batches, and keeps the slots from falling into step.
+        """
+        if not self._queue or self._queue.holds_batch(self._max_batch):
+            return 0.0
+        after = since + self._max_delay
+        if self._in_flight:
+            after = max(after, self._sent_at + self._response_time / self._max_in_flight)
+        return after - now
+
+    def _take(self, loop: Loop) -> Batch[K] | None:
+        self._on_watch = False
+        batch = self._queue.take(self._max_batch)
+        if batch is not None:
+            self._sent_at = loop.now()
+            self._in_flight.add(batch)
+            self._rouse()
+        return batch
+
+    async def _ask(self, batch: Batch[K], loop: Loop) -> None:
+        answers: Mapping[K, V | Exception] | Exception = self._too_late()
+        sent_at = loop.now()
+        try:
+            with anyio.CancelScope(deadline=batch.deadline):
+                answers = await self._fetch(list(batch.entries))
+                self._note_response_time(loop.now() - sent_at)
+        except Exception as error:  # noqa: BLE001  whatever it is, the callers must hear of it
+            answers = error
+        self._in_flight.discard(batch)
+        self._settle(batch, answers)
+        if not self._in_flight:
+            self._hurry()
+
+    def _note_response_time(self, seconds: float) -> None:
+        weight = _SMOOTHING if self._response_time else 1.0
+        self._response_time += weight * (seconds - self._response_time)
+
+    def _settle(self, batch: Batch[K], answers: Mapping[K, V | Exception] | Exception) -> None:
+        if isinstance(answers, Exception):
+            self._fail(batch, answers)
+        else:
+            self._hand_out(batch, answers)
+        self._queue.settle()
+
+    def _fail(self, batch: Batch[K], error: Exception) -> None:
+        tickets = list(batch.tickets())
+        if isinstance(error, self._shared_errors):
+            tickets += self._queue.clear()
+        _answer_all(tickets, error, stop=isinstance(error, self._shared_errors))
+
+    def _hand_out(self, batch: Batch[K], answers: Mapping[K, V | Exception]) -> None:
+        for key, entry in batch.entries.items():
+            result = answers.get(key, _MISSING)
+            if result is not _MISSING:
+                answer_entry(entry, result)
+            elif len(batch.entries) > 1:
+                self._queue.ask_alone(key, entry)
+            else:
+                answer_entry(entry, UnresolvedError(f"The answer says nothing about {key!r}."))
+
+    def _too_late(self) -> NoAnswerError:
+        return NoAnswerError(f"No answer within the budget of {self._budget:g} seconds.")
+
+    def _alert_sentry(self) -> None:
+        if not self._has_sentry:
+            self._has_sentry = True
+            self._host.start_soon(self._guard_budgets)
+        elif self._sentry is not None:
+            self._sentry.set_result(None)
+            self._sentry = None
+
+    async def _guard_budgets(self) -> None:
+        """Tell each caller at the end of its budget, while others of its batch may still wait; park when idle."""
+        loop = self._host.loop_here()
+        while True:
+            self._expire(loop.now())
+            next_deadline = self._queue.next_deadline()
+            if next_deadline is None:
+                self._sentry = loop.make_waiter()
+                await self._sentry
+            else:
+                await anyio.sleep_until(next_deadline)
+
+    def _expire(self, now: float) -> None:
+        for ticket in self._queue.pop_expired(now):
+            if self._queue.leave(ticket):
+                answer(
+                    ticket,
+                    NotSentError(f"Still queued at the end of the budget of {self._budget:g} seconds."),
+                )
+            else:
+                answer(ticket, self._too_late())
+
+    def _end(self) -> None:
+        """Answer everybody, for no task is left that would."""
+        tickets = [ticket for batch in self._in_flight for ticket in batch.tickets()] + self._queue.clear()
+        self._reset()
+        _answer_all(tickets, ClosedError("Closed before the answer came."), stop=True)
+
+
+def _answer_all(tickets: Iterable[Ticket], error: Exception, *, stop: bool) -> None:
+    for ticket in tickets:
+        if stop and isinstance(ticket[2], Crowd):
+            ticket[2].stop = error
+        answer(ticket, own_copy(error))
+
+
+def _share_out(error: Exception, results: dict[Any, Any]) -> None:
+    """Give what stopped the whole call to all keys that were not asked any more."""
+    if isinstance(error, ClosedError):
+        raise own_copy(error)
+    for key, result in results.items():
+        if result is _MISSING:
+            results[key] = own_copy(error)
+
+
+def check_whole(name: str, value: object) -> None:
+    """Raise a `ValueError` unless ``value`` is a whole number of at least 1."""
+    if type(value) is not int or value < 1:
+        message = f"{name} must be a whole number of at least 1, not {value!r}."
+        raise ValueError(message)
+
+
+def check_seconds(name: str, value: object, *, least: float) -> None:
+    """Raise a `ValueError` unless ``value`` is a finite number of seconds of at least ``least``."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value < math.inf:
+        message = f"{name} must be a number of seconds of at least {least:g}, not {value!r}."
+        raise ValueError(message)

@@ -1,0 +1,230 @@
+"""Who waits for which key: the state of a coalescer, changed only by these plain functions.
+
+A *ticket* is one caller's place: when its budget ends, what it asks for, and what wakes it. An *entry* is all that
+wait for one key: a ticket, or a list of them where several callers ask for the same.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections import deque
+from collections.abc import Hashable, Iterator
+from typing import Any, Generic, TypeAlias, TypeVar
+
+import attrs
+
+from smm_async._backend import Loop, Waiter
+from smm_async.errors import SmmError
+
+K = TypeVar("K", bound=Hashable)
+
+# (deadline in seconds of the loop's time, key, who waits). A tuple, for there may be a million of them.
+Ticket: TypeAlias = "tuple[float, Any, Waiter | Crowd]"
+Entry: TypeAlias = "Ticket | list[Ticket]"
+
+_FEWEST_TO_PRUNE = 1000
+
+
+class Crowd:
+    """One caller that waits for many keys with one wake-up."""
+
+    def __init__(self, loop: Loop, results: dict[Any, Any]) -> None:
+        self._loop = loop
+        self._results = results
+        self._bell: Waiter | None = None
+        self._enough = 0
+        self.open: dict[Any, Ticket] = {}
+        """What is still waited for."""
+        self.stop: Exception | None = None
+        """The error that concerns everybody, so that nothing more need be asked."""
+
+    def answer(self, key: Any, result: Any) -> None:
+        """Keep the result for ``key``, unless it came too late."""
+        if self.open.pop(key, None) is None:
+            return
+        self._results[key] = result
+        if self._bell is not None and len(self.open) <= self._enough and not self._bell.done():
+            self._bell.set_result(None)
+
+    async def wait_until_left(self, few: int) -> None:
+        """Wait until at most ``few`` keys are open."""
+        if len(self.open) > few:
+            self._enough = few
+            self._bell = self._loop.make_waiter()
+            await self._bell
+
+
+def is_open(ticket: Ticket) -> bool:
+    """Return whether somebody still waits with this ticket."""
+    _, key, waiter = ticket
+    return key in waiter.open if type(waiter) is Crowd else not waiter.done()  # type: ignore[union-attr]
+
+
+def answer(ticket: Ticket, result: Any) -> None:
+    """Wake the holder of ``ticket`` with ``result``; an exception is raised there."""
+    _, key, waiter = ticket
+    if isinstance(waiter, Crowd):
+        waiter.answer(key, result)
+    elif not waiter.done():
+        waiter.set_result(result)
+
+
+def answer_entry(entry: Entry, result: Any) -> None:
+    """Wake all that wait for one key; each gets an exception object of its own."""
+    for ticket in tickets_of(entry):
+        answer(ticket, own_copy(result) if isinstance(result, Exception) else result)
+
+
+def tickets_of(entry: Entry) -> list[Ticket]:
+    """Return the tickets of an entry, the oldest first."""
+    return entry if isinstance(entry, list) else [entry]
+
+
+def own_copy(error: Exception) -> Exception:
+    """Return ``error`` for one more waiter: one object raised by many would mix and pile up their tracebacks.
+
+    An error of this library comes without the frames it was raised in, which hold what the server said. A foreign
+    one keeps them, for they show its cause; if it cannot be copied, it is shared.
+    """
+    try:
+        mine = copy.copy(error)
+    except Exception:  # noqa: BLE001  what a foreign exception does when copied is its own affair
+        return error
+    if type(mine) is not type(error):
+        return error
+    return mine if isinstance(error, SmmError) else mine.with_traceback(error.__traceback__)
+
+
+@attrs.define(eq=False)
+class Batch(Generic[K]):
+    """What one request asks for."""
+
+    entries: dict[K, Entry]
+    deadline: float
+    """When the youngest of its callers gives up."""
+
+    def tickets(self) -> Iterator[Ticket]:
+        """Yield every ticket in it."""
+        for entry in self.entries.values():
+            yield from tickets_of(entry)
+
+
+class Queue(Generic[K]):
+    """The tickets that no slot has taken yet, in the order of their arrival, and the deadlines of all."""
+
+    def __init__(self) -> None:
+        # `_waiting` is what counts; `_order` may name keys that have left, and one key twice. Both together are
+        # a dictionary that can be emptied from the front at a constant price, which `dict` alone cannot.
+        self._waiting: dict[K, Entry] = {}
+        self._order: deque[K] = deque()
+        self._alone: deque[tuple[K, Entry]] = deque()
+        self._deadlines: deque[Ticket] = deque()
+        self._prune_at = _FEWEST_TO_PRUNE
+
+    def __len__(self) -> int:
+        return len(self._waiting) + len(self._alone)
+
+    def holds_batch(self, size: int) -> bool:
+        """Return whether a request can go that would not be fuller if it went later."""
+        return len(self._waiting) >= size or bool(self._alone)
+
+    def join(self, ticket: Ticket) -> None:
+        """Add a ticket to those of the same key, or as the last in line."""
+        key = ticket[1]
+        entry = self._waiting.get(key)
+        if entry is None:
+            self._waiting[key] = ticket
+            self._order.append(key)
+        elif isinstance(entry, list):
+            entry.append(ticket)
+        else:
+            self._waiting[key] = [entry, ticket]
+
+    def leave(self, ticket: Ticket) -> bool:
+        """Take a ticket out of the line, and return whether it stood there. Its key goes with the last of them."""
+        key = ticket[1]
+        entry = self._waiting.get(key)
+        if entry is ticket:
+            del self._waiting[key]
+            self._forget_gaps()
+            return True
+        if isinstance(entry, list) and ticket in entry:
+            entry.remove(ticket)
+            self._waiting[key] = entry if len(entry) > 1 else entry[0]
+            return True
+        return False
+
+    def _forget_gaps(self) -> None:
+        if len(self._order) > 2 * len(self._waiting) + _FEWEST_TO_PRUNE:
+            self._order = deque(self._waiting)
+
+    def ask_alone(self, key: K, entry: Entry) -> None:
+        """Put back what a batch did not settle: it goes next, and by itself."""
+        tickets = [ticket for ticket in tickets_of(entry) if is_open(ticket)]
+        if tickets:
+            self._alone.append((key, tickets))
+
+    def take(self, size: int) -> Batch[K] | None:
+        """Return the next request's keys, at most ``size``: only those that somebody waits for at this instant."""
+        return self._take_alone() or self._take_first(size)
+
+    def _take_alone(self) -> Batch[K] | None:
+        while self._alone:
+            key, entry = self._alone.popleft()
+            deadlines = [ticket[0] for ticket in tickets_of(entry) if is_open(ticket)]
+            if deadlines:
+                return Batch({key: entry}, max(deadlines))
+        return None
+
+    def _take_first(self, size: int) -> Batch[K] | None:
+        entries: dict[K, Entry] = {}
+        latest = 0.0
+        waiting, order = self._waiting, self._order
+        while order and len(entries) < size:
+            key = order.popleft()
+            entry = waiting.pop(key, None)
+            if entry is None:
+                continue
+            for ticket in tickets_of(entry):
+                # A cancelled caller is known here before its own task has run.
+                if is_open(ticket):
+                    entries[key] = entry
+                    latest = max(latest, ticket[0])
+        return Batch(entries, latest) if entries else None
+
+    def keep_deadline(self, ticket: Ticket) -> None:
+        """Remember when the ticket's budget ends, wherever it is by then. Tickets must come in order of deadlines."""
+        self._deadlines.append(ticket)
+
+    def next_deadline(self) -> float | None:
+        """Return when the next budget ends, or ``None`` if nobody waits."""
+        self._prune()
+        return self._deadlines[0][0] if self._deadlines else None
+
+    def pop_expired(self, now: float) -> Iterator[Ticket]:
+        """Yield the open tickets whose budget has ended."""
+        while self._deadlines and self._deadlines[0][0] <= now:
+            ticket = self._deadlines.popleft()
+            if is_open(ticket):
+                yield ticket
+
+    def _prune(self) -> None:
+        deadlines = self._deadlines
+        while deadlines and not is_open(deadlines[0]):
+            deadlines.popleft()
+        if len(deadlines) > self._prune_at:
+            # One that waits long must not keep all that came and went behind it.
+            self._deadlines = deque(filter(is_open, deadlines))
+            self._prune_at = max(_FEWEST_TO_PRUNE, 2 * len(self._deadlines))
+
+    def settle(self) -> None:
+        """Forget the deadlines of tickets that were answered."""
+        self._prune()
+
+    def clear(self) -> list[Ticket]:
+        """Empty the line, and return all tickets that stood in it."""
+        entries = [*self._waiting.values(), *(entry for _, entry in self._alone)]
+        self._waiting.clear()
+        self._order.clear()
+        self._alone.clear()
+        return [ticket for entry in entries for ticket in tickets_of(entry)]
