@@ -1,0 +1,373 @@
+"""The client: one short method per action."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
+from types import TracebackType
+from typing import Any, Self, TypeVar, cast
+
+from smm_async import _wire, _writes
+from smm_async._coalesce import check_seconds, check_whole
+from smm_async._decode import UnreadableError
+from smm_async._exchange import Exchange
+from smm_async._ids import read_id, read_text
+from smm_async._secret import Secret, complaint_about_key
+from smm_async._transport import AsyncTransport
+from smm_async._wire import Reply
+from smm_async.errors import AccountError, InvalidKeyError, SmmError
+from smm_async.models import (
+    Balance,
+    OrderId,
+    OrderStatus,
+    Product,
+    ProductOrderStatus,
+    RefillId,
+    RefillStatus,
+    Service,
+)
+from smm_async.orders import Order
+from smm_async.panels import Panel
+
+__all__ = ["Client"]
+
+Id = TypeVar("Id", bound="int | str")
+T = TypeVar("T")
+
+
+class Client:
+    """Asks one panel with one key, on asyncio or trio.
+
+    Lookups that wait at the same time are merged into requests for up to `Panel.batch_limit` ids, whoever asks. All
+    requests run in tasks of the client's own: cancelling a caller ends that caller's wait and nothing else. Orders
+    and other writes are sent at most once, and never merged.
+
+    Use it with ``async with``, or call `aclose()`; it may be made, entered and left in different tasks. It lives on
+    one event loop at a time.
+    """
+
+    def __init__(
+        self,
+        panel: Panel | str,
+        *,
+        key: str,
+        transport: AsyncTransport | None = None,
+        max_in_flight: int = 8,
+        budget: float = 30.0,
+        max_delay: float = 0.0,
+        grace: float = 10.0,
+    ) -> None:
+        """Check the arguments; nothing is sent or opened yet.
+
+        Args:
+            panel: the complete address, or a `Panel` that says what is special about it.
+            key: your API key. It is kept out of everything that can be printed.
+            transport: what carries the requests, such as ``httpx.AsyncHTTPTransport(proxy=...)`` or the transport of
+                a library with the same interface. It is closed with the client.
+            max_in_flight: how many requests may be on their way at the same time.
+            budget: seconds from a call to its end, with queueing and repetition.
+            max_delay: seconds that lookups may wait for company even if the panel is idle.
+            grace: seconds that `aclose()` leaves writes on their way to be answered.
+
+        Raises:
+            ValueError: an address that is not complete or not https, an empty key, or a number out of bounds.
+        """
+        complaint = complaint_about_key(key)
+        secret = None if complaint else Secret(key)
+        # The plain text must not stand in this frame when something raises.
+        del key
+        if secret is None:
+            raise ValueError(complaint)
+        check_whole("max_in_flight", max_in_flight)
+        check_seconds("budget", budget, least=0.001)
+        check_seconds("max_delay", max_delay, least=0.0)
+        check_seconds("grace", grace, least=0.0)
+        self._exchange = Exchange(
+            panel if isinstance(panel, Panel) else Panel(panel),
+            secret,
+            transport=transport,
+            max_in_flight=max_in_flight,
+            budget=budget,
+            max_delay=max_delay,
+            grace=grace,
+        )
+
+    @property
+    def panel(self) -> Panel:
+        """The panel, with what was learned about it on the way."""
+        return self._exchange.panel
+
+    def __repr__(self) -> str:
+        return f"<smm_async.Client {self.panel.url}>"
+
+    async def __aenter__(self) -> Self:
+        """Return the client itself.
+
+        Raises:
+            ClosedError: it was closed.
+        """
+        self._exchange.host.loop_here()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close it."""
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Answer all lookups with `ClosedError` at once, leave writes on their way ``grace`` seconds, and disconnect.
+
+        A write that is then unanswered ends as `OutcomeUnknownError`. Harmless when repeated.
+        """
+        await self._exchange.aclose()
+
+    async def status(self, order: int | str) -> OrderStatus:
+        """Return where ``order`` stands, asked for after this call began, in one request with other lookups.
+
+        Raises:
+            UnknownOrderError: the panel knows no such order, or not yet.
+            UnresolvedError: the panel answered, but not about this order.
+            SmmError: what else may go wrong with a read.
+            ValueError: what cannot be an order id.
+        """
+        return cast("OrderStatus", await self._look_up("status", read_id(order)))
+
+    async def statuses(self, orders: Iterable[Id]) -> dict[Id, OrderStatus | SmmError]:
+        """Return where each of ``orders`` stands, or its own error, by the ids as given and in their order.
+
+        Raises:
+            InvalidKeyError, AccountError, ClosedError: nobody would be answered.
+            ValueError: what cannot be an order id.
+        """
+        return await self._look_up_all("status", orders)
+
+    async def refill_status(self, refill: int | str) -> RefillStatus:
+        """Return where ``refill`` stands, in one request with other lookups.
+
+        Raises:
+            UnknownRefillError: the panel knows no such refill.
+            UnresolvedError: the panel answered, but not about this refill.
+            SmmError: what else may go wrong with a read.
+            ValueError: what cannot be a refill id.
+        """
+        return cast(
+            "RefillStatus",
+            await self._look_up("refill_status", read_id(refill, "refill")),
+        )
+
+    async def refill_statuses(self, refills: Iterable[Id]) -> dict[Id, RefillStatus | SmmError]:
+        """Return where each of ``refills`` stands, or its own error; otherwise as `statuses()`."""
+        return await self._look_up_all("refill_status", refills)
+
+    async def product_order_status(self, order: int | str) -> ProductOrderStatus:
+        """Return where a product order stands, in one request with other lookups; errors as `status()`."""
+        return cast(
+            "ProductOrderStatus",
+            await self._look_up("product_order_status", read_id(order)),
+        )
+
+    async def product_order_statuses(self, orders: Iterable[Id]) -> dict[Id, ProductOrderStatus | SmmError]:
+        """Return where each product order stands, or its own error; otherwise as `statuses()`."""
+        return await self._look_up_all("product_order_status", orders)
+
+    async def services(self) -> list[Service]:
+        """Return the catalogue. Rows that are no services are passed over, with a warning in the log.
+
+        Raises:
+            SmmError: what may go wrong with a read.
+        """
+        return await self._list("services", Service)
+
+    async def products(self) -> list[Product]:
+        """Return the products, as `services()` does the services."""
+        return await self._list("products", Product)
+
+    async def balance(self) -> Balance:
+        """Return what is left on the account.
+
+        Raises:
+            SmmError: what may go wrong with a read.
+        """
+        _wire.documented(self.panel, "balance")
+        question = _wire.ask(self.panel, "balance")
+        return await self._exchange.read(question, self._read_balance)
+
+    async def call(self, action: str, /, **fields: int | str | Decimal) -> Any:
+        """Return the JSON that the panel answers to any action, numbers with a fraction as `Decimal`.
+
+        It is sent once, since it may be a write.
+
+        Raises:
+            OutcomeUnknownError: it may have been sent, and no usable answer came.
+            PanelError: the panel refused.
+            NotSentError: it was not sent.
+            ValueError: a field that is not plain text or a number, or that would stand in for the key.
+        """
+        texts = {name: _field(name, value) for name, value in fields.items()}
+        question = _wire.ask(self.panel, read_text(action, "action"), texts)
+        return _raised(await self._exchange.write([question], functools.partial(self._read_raw, action)))
+
+    async def add(self, order: Order, *, ref: str | None = None) -> OrderId:
+        """Place an order: one request, sent at most once. Its id is the answer.
+
+        A cancelled caller does not take the order back once it is on its way.
+
+        Raises:
+            PanelError: the panel said no; nothing was bought.
+            NotSentError: nothing left; the same order may be placed again.
+            OutcomeUnknownError: the order may have been placed: look before you repeat it.
+            ClosedError: the client was closed before the order was sent.
+            ValueError: ``ref`` without a journal.
+        """
+        _check_ref(ref)
+        question = self._question("add", order.form_fields())
+        return OrderId(await self._place(question))
+
+    async def add_product_order(
+        self, product: int | str, quantity: int, require: str, *, ref: str | None = None
+    ) -> OrderId:
+        """Buy ``quantity`` of a product; ``require`` answers the product's question. Otherwise as `add()`."""
+        _check_ref(ref)
+        check_whole("quantity", quantity)
+        fields = {
+            "product": read_id(product, "product"),
+            "quantity": str(quantity),
+            "require": read_text(require, "require"),
+        }
+        return OrderId(await self._place(self._question("add_product_order", fields)))
+
+    async def refill(self, order: int | str) -> RefillId:
+        """Ask for a refill of ``order`` and return the refill's id. Sent at most once; errors as `add()`."""
+        return RefillId(_raised(list((await self._each("refill", [read_id(order)])).values())))
+
+    async def refills(self, orders: Iterable[Id]) -> dict[Id, RefillId | SmmError]:
+        """Ask for refills, and return each order's refill id or its own error; nothing is sent twice.
+
+        Raises:
+            InvalidKeyError, AccountError, ClosedError: nobody would be answered.
+            ValueError: what cannot be an order id.
+        """
+        return await self._write_all("refill", orders)
+
+    async def cancel(self, order: int | str) -> str:
+        """Ask the panel to cancel ``order`` and return its word for "asked", often ``"1"``.
+
+        Whether it is cancelled is told by `status()`, later. Sent at most once; errors as `add()`.
+        """
+        return cast(
+            "str",
+            _raised(list((await self._each("cancel", [read_id(order)])).values())),
+        )
+
+    async def cancels(self, orders: Iterable[Id]) -> dict[Id, str | SmmError]:
+        """Ask for cancellations, and return each order's answer or its own error, as `refills()` does."""
+        return await self._write_all("cancel", orders)
+
+    async def _look_up(self, action: str, id_: str) -> Any:
+        try:
+            return await self._exchange.lookups(action).get(id_)
+        except SmmError as error:
+            error.action = action
+            raise
+
+    async def _look_up_all(self, action: str, ids: Iterable[Id]) -> dict[Id, Any]:
+        wire_ids = {own: read_id(own) for own in ids}
+        found = await self._exchange.lookups(action).get_many(wire_ids.values())
+        return _by_own_id(action, wire_ids, found)
+
+    async def _list(self, action: str, record: type[T]) -> list[T]:
+        question = self._question(action, {})
+        return await self._exchange.read(question, functools.partial(self._read_list, action, record), is_long=True)
+
+    def _read_list(self, action: str, record: type[T], reply: Reply) -> list[T] | SmmError:
+        rows = self._exchange.reader.read_list(action, action.removesuffix("s"), reply)
+        return rows if isinstance(rows, SmmError) else self._exchange.structure_all(action, record, rows)
+
+    def _read_balance(self, reply: Reply) -> Balance | SmmError:
+        reader = self._exchange.reader
+        value = _wire.unwrap(reader.read_value("balance", reply))
+        if isinstance(value, SmmError):
+            return value
+        try:
+            return self._exchange.converter.structure(_wire.balance_row(value), Balance)
+        except (UnreadableError, TypeError):
+            pass
+        return reader.refusal("balance", value, reply) or reader.bad_shape("balance", reply)
+
+    def _read_raw(self, action: str, _: int, reply: Reply) -> Any:
+        value = self._exchange.reader.read_value(action, reply)
+        if isinstance(value, SmmError):
+            return _writes.unknown(action, value)
+        refusal = self._exchange.reader.refusal(action, value, reply)
+        return value if refusal is None else refusal
+
+    def _question(self, action: str, fields: Mapping[str, str]) -> _wire.Question:
+        _wire.documented(self.panel, action)
+        return _wire.ask(self.panel, action, fields)
+
+    async def _place(self, question: _wire.Question) -> str:
+        reader = self._exchange.reader
+        return cast(
+            "str",
+            _raised(
+                await self._exchange.write(
+                    [question],
+                    lambda _, reply: _writes.read_placed(reader, question.action, reply),
+                )
+            ),
+        )
+
+    async def _each(self, action: str, ids: Sequence[str]) -> dict[str, Any]:
+        """Send a write about ``ids`` in as few requests as the panel allows."""
+        known = _wire.documented(self.panel, action)
+        size = self.panel.batch_limit if known.many else 1
+        parts = [ids[start : start + size] for start in range(0, len(ids), size)]
+        reader = self._exchange.reader
+        answers = await self._exchange.write(
+            [_wire.ask_for(self.panel, action, part) for part in parts],
+            lambda place, reply: _writes.read_each(reader, action, parts[place], reply),
+        )
+        found: dict[str, Any] = {}
+        for part, answer in zip(parts, answers, strict=True):
+            found |= answer if isinstance(answer, dict) else dict.fromkeys(part, answer)
+        return found
+
+    async def _write_all(self, action: str, ids: Iterable[Id]) -> dict[Id, Any]:
+        wire_ids = {own: read_id(own) for own in ids}
+        found = await self._each(action, list(dict.fromkeys(wire_ids.values())))
+        return _by_own_id(action, wire_ids, found)
+
+
+def _by_own_id(action: str, wire_ids: Mapping[Id, str], found: Mapping[str, Any]) -> dict[Id, Any]:
+    for result in found.values():
+        if isinstance(result, SmmError):
+            result.action = action
+            if isinstance(result, (InvalidKeyError, AccountError)):
+                raise result
+    return {own: found[id_] for own, id_ in wire_ids.items()}
+
+
+def _raised(results: Sequence[Any]) -> Any:
+    """Return the only result, or raise it."""
+    (result,) = results
+    if isinstance(result, Exception):
+        raise result
+    return result
+
+
+def _check_ref(ref: str | None) -> None:
+    if ref is not None:
+        message = "ref= needs a journal, which remembers it across restarts."
+        raise ValueError(message)
+
+
+def _field(name: str, value: object) -> str:
+    if isinstance(value, bool) or not isinstance(value, (int, str, Decimal)):
+        message = f"{name} must be a text, an int or a Decimal, not {value!r}."
+        raise ValueError(message)
+    return read_text(format(value, "f") if isinstance(value, Decimal) else str(value), name)
