@@ -45,8 +45,11 @@ class Loop(Protocol):
         """Return a place for the caller to park."""
         ...
 
-    def start_task(self, run: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Start ``run`` in a task that no caller's cancellation reaches. It must not raise."""
+    def start_task(self, run: Callable[[], Coroutine[Any, Any, None]], ended: Callable[[], None]) -> None:
+        """Start ``run`` in a task that no caller's cancellation reaches. It must not raise.
+
+        ``ended`` is called when it has ended, even if it was cancelled before it began.
+        """
         ...
 
 
@@ -75,12 +78,26 @@ class _AsyncioLoop:
     def has_ended(self) -> bool:
         return self._loop.is_closed()
 
-    def start_task(self, run: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    def start_task(self, run: Callable[[], Coroutine[Any, Any, None]], ended: Callable[[], None]) -> None:
+        has_begun = False
+
+        async def begin() -> None:
+            nonlocal has_begun
+            has_begun = True
+            await _run_and_tell(run, ended)
+
+        def forget(task: asyncio.Task[None]) -> None:
+            self._tasks.discard(task)
+            # A task that is cancelled before it began runs nothing, not even a `finally`.
+            if not has_begun:
+                ended()
+
         # The caller's context variables (its trace, its request) are none of this task's business.
-        task = self._loop.create_task(run(), name="smm_async", context=contextvars.Context())
+        context = contextvars.Context()
+        task = self._loop.create_task(begin(), name="smm_async", context=context)
         # The loop holds its tasks only weakly.
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(forget, context=context)
 
 
 class _TrioLoop:
@@ -105,8 +122,15 @@ class _TrioLoop:
     def make_waiter(self) -> Waiter:
         return _TrioWaiter(self._lowlevel)
 
-    def start_task(self, run: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        self._lowlevel.spawn_system_task(run, name="smm_async")
+    def start_task(self, run: Callable[[], Coroutine[Any, Any, None]], ended: Callable[[], None]) -> None:
+        self._lowlevel.spawn_system_task(_run_and_tell, run, ended, name="smm_async")
+
+
+async def _run_and_tell(run: Callable[[], Coroutine[Any, Any, None]], ended: Callable[[], None]) -> None:
+    try:
+        await run()
+    finally:
+        ended()
 
 
 def _nothing() -> None:

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any, Final, Generic, Self, TypeVar, cast
 
 import anyio
+import anyio.lowlevel
 
 from smm_async._backend import Loop, Waiter
 from smm_async._host import TaskHost
@@ -68,7 +69,7 @@ class Coalescer(Generic[K, V]):
             max_delay: seconds that a batch may wait to become fuller, even if nothing else is going on.
             budget: seconds from a lookup's call to its end, queueing and repetition included. ``fetch`` sees the end
                 of its youngest caller's budget as ``anyio.current_effective_deadline()``.
-            shared_errors: what ``fetch`` raises of these classes answers everybody who waits at that instant.
+            shared_errors: what ``fetch`` raises of these classes answers everybody who is queued at that instant, too.
             gate: entered around each ``fetch``, before its keys are chosen; for what several coalescers share.
         """
         check_whole("max_batch", max_batch)
@@ -97,8 +98,19 @@ class Coalescer(Generic[K, V]):
         self._pacer: Waiter | None = None
         self._has_sentry = False
         self._sentry: Waiter | None = None
+        self._forming_since = -math.inf
         self._sent_at = -math.inf
         self._response_time = 0.0
+
+    @property
+    def max_batch(self) -> int:
+        """How many keys ``fetch`` may get at once. What is set here counts for all batches that are still to come."""
+        return self._max_batch
+
+    @max_batch.setter
+    def max_batch(self, value: int) -> None:
+        check_whole("max_batch", value)
+        self._max_batch = value
 
     async def __aenter__(self) -> Self:
         """Return the coalescer itself.
@@ -128,7 +140,7 @@ class Coalescer(Generic[K, V]):
         Raises:
             NotSentError: the budget ended while the lookup was queued.
             NoAnswerError: the budget ended before the answer came.
-            UnresolvedError: ``fetch`` left the key out twice, the second time when asked for it alone.
+            UnresolvedError: ``fetch`` left the key out, even when asked for it alone.
             ClosedError: the coalescer is closed, or was while this waited.
             Exception: what ``fetch`` returned for this key, or raised; each caller gets an object of its own.
         """
@@ -155,6 +167,8 @@ class Coalescer(Generic[K, V]):
         results: dict[K, Any] = dict.fromkeys(keys, _MISSING)
         crowd = Crowd(self._host.loop_here(), results)
         most = 2 * self._max_batch * self._max_in_flight
+        # Too dear for one lookup, but a long list is not to be sent by somebody who is cancelled already.
+        await anyio.lowlevel.checkpoint_if_cancelled()
         try:
             for key in results:
                 if len(crowd.open) >= most:
@@ -173,43 +187,46 @@ class Coalescer(Generic[K, V]):
 
     def _join(self, key: K, waiter: Waiter | Crowd) -> Ticket:
         loop = self._host.loop_here()
-        ticket = (loop.now() + self._budget, key, waiter)
+        now = loop.now()
+        if self._max_delay and not self._queue:
+            self._forming_since = now
+        ticket = (now + self._budget, key, waiter)
         self._queue.join(ticket)
         if self._budget < math.inf:
             self._queue.keep_deadline(ticket)
-            self._alert_sentry()
+            self._alert_sentry(loop)
         if not self._on_watch:
-            self._rouse()
+            self._rouse(loop)
         elif self._pacer is not None and self._queue.holds_batch(self._max_batch):
             self._hurry()
         return ticket
 
-    def _rouse(self) -> None:
+    def _rouse(self, loop: Loop) -> None:
         """Put one idle slot on watch, if there is something to send and none is."""
         if self._on_watch or not self._queue:
             return
-        if self._idle:
-            self._on_watch = True
-            self._idle.pop().set_result(None)
-        elif self._slots < self._max_in_flight:
+        while self._idle:
+            idle = self._idle.pop()
+            # One that was cancelled from outside is no more there to be woken.
+            if not idle.done():
+                self._on_watch = True
+                idle.set_result(None)
+                return
+        if self._slots < self._max_in_flight:
             self._on_watch = True
             self._slots += 1
-            self._host.start_soon(self._serve)
+            self._host.start_soon(self._serve, loop)
 
     def _hurry(self) -> None:
         """End the pause of the slot on watch, if it makes one."""
         if self._pacer is not None and not self._pacer.done():
             self._pacer.set_result(None)
 
-    async def _serve(self) -> None:
+    async def _serve(self, loop: Loop) -> None:
         """Send batches, one at a time, for ever: the life of a slot, which begins on watch."""
-        loop = self._host.loop_here()
         while True:
             await self._pace(loop)
-            async with self._gate:
-                batch = self._take(loop)
-                if batch is not None:
-                    await self._ask(batch, loop)
+            await self._send(loop)
             if self._on_watch or not self._queue:
                 self._idle.append(waiter := loop.make_waiter())
                 await waiter
@@ -217,59 +234,75 @@ class Coalescer(Generic[K, V]):
 
     async def _pace(self, loop: Loop) -> None:
         """Wait until the next batch may go."""
-        since = loop.now()
-        while (pause := self._pause(since, loop.now())) > 0:
+        while (pause := self._pause(loop.now())) > 0:
             self._pacer = loop.make_waiter()
             with anyio.move_on_after(pause):
                 await self._pacer
             self._pacer = None
 
-    def _pause(self, since: float, now: float) -> float:
-        """Return how many seconds the batch that forms since ``since`` should still wait.
+    def _pause(self, now: float) -> float:
+        """Return how many seconds the batch that forms should still wait.
 
         A full one does not wait. Others go ``response time / slots`` apart: while the panel takes its time, this costs
         a fraction of it, fills the batches, and keeps the slots from falling into step.
         """
         if not self._queue or self._queue.holds_batch(self._max_batch):
             return 0.0
-        after = since + self._max_delay
+        after = self._forming_since + self._max_delay
         if self._in_flight:
             after = max(after, self._sent_at + self._response_time / self._max_in_flight)
         return after - now
 
     def _take(self, loop: Loop) -> Batch[K] | None:
         self._on_watch = False
+        now = loop.now()
+        self._expire(now)
         batch = self._queue.take(self._max_batch)
         if batch is not None:
-            self._sent_at = loop.now()
+            self._sent_at = self._forming_since = now
             self._in_flight.add(batch)
-            self._rouse()
+            self._rouse(loop)
         return batch
 
+    async def _send(self, loop: Loop) -> None:
+        batch = None
+        try:
+            async with self._gate:
+                batch = self._take(loop)
+                if batch is not None:
+                    await self._ask(batch, loop)
+        except Exception as error:  # noqa: BLE001  the gate's own: those that it keeps out must hear of it
+            batch = batch or self._take(loop)
+            if batch is not None:
+                self._fail(batch, error)
+                self._settle(batch)
+
     async def _ask(self, batch: Batch[K], loop: Loop) -> None:
-        answers: Mapping[K, V | Exception] | Exception = self._too_late()
         sent_at = loop.now()
         try:
-            with anyio.CancelScope(deadline=batch.deadline):
+            with anyio.CancelScope(deadline=batch.deadline) as scope:
                 answers = await self._fetch(list(batch.entries))
                 self._note_response_time(loop.now() - sent_at)
-        except Exception as error:  # noqa: BLE001  whatever it is, the callers must hear of it
-            answers = error
-        self._in_flight.discard(batch)
-        self._settle(batch, answers)
-        if not self._in_flight:
-            self._hurry()
+                self._hand_out(batch, answers)
+            if scope.cancelled_caught:
+                _answer_all(batch.tickets(), self._too_late(), stop=False)
+        except (GeneratorExit, KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # noqa: BLE001  whatever it is, the callers must hear of it, and the slot lives on
+            self._fail(batch, error if isinstance(error, Exception) else _interrupted(error))
+        self._settle(batch)
+        # If this task itself was cancelled, it ends here.
+        await anyio.lowlevel.checkpoint_if_cancelled()
 
     def _note_response_time(self, seconds: float) -> None:
         weight = _SMOOTHING if self._response_time else 1.0
         self._response_time += weight * (seconds - self._response_time)
 
-    def _settle(self, batch: Batch[K], answers: Mapping[K, V | Exception] | Exception) -> None:
-        if isinstance(answers, Exception):
-            self._fail(batch, answers)
-        else:
-            self._hand_out(batch, answers)
+    def _settle(self, batch: Batch[K]) -> None:
+        self._in_flight.discard(batch)
         self._queue.settle()
+        if not self._in_flight or self._queue.holds_batch(self._max_batch):
+            self._hurry()
 
     def _fail(self, batch: Batch[K], error: Exception) -> None:
         tickets = list(batch.tickets())
@@ -278,6 +311,9 @@ class Coalescer(Generic[K, V]):
         _answer_all(tickets, error, stop=isinstance(error, self._shared_errors))
 
     def _hand_out(self, batch: Batch[K], answers: Mapping[K, V | Exception]) -> None:
+        if not isinstance(answers, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]  it comes from the user
+            message = f"fetch must return a mapping, not {type(answers).__name__}."
+            raise TypeError(message)
         for key, entry in batch.entries.items():
             result = answers.get(key, _MISSING)
             if result is not _MISSING:
@@ -290,17 +326,15 @@ class Coalescer(Generic[K, V]):
     def _too_late(self) -> NoAnswerError:
         return NoAnswerError(f"No answer within the budget of {self._budget:g} seconds.")
 
-    def _alert_sentry(self) -> None:
+    def _alert_sentry(self, loop: Loop) -> None:
         if not self._has_sentry:
             self._has_sentry = True
-            self._host.start_soon(self._guard_budgets)
-        elif self._sentry is not None:
+            self._host.start_soon(self._guard_budgets, loop)
+        elif self._sentry is not None and not self._sentry.done():
             self._sentry.set_result(None)
-            self._sentry = None
 
-    async def _guard_budgets(self) -> None:
+    async def _guard_budgets(self, loop: Loop) -> None:
         """Tell each caller at the end of its budget, while others of its batch may still wait; park when idle."""
-        loop = self._host.loop_here()
         while True:
             self._expire(loop.now())
             next_deadline = self._queue.next_deadline()
@@ -321,10 +355,11 @@ class Coalescer(Generic[K, V]):
                 answer(ticket, self._too_late())
 
     def _end(self) -> None:
-        """Answer everybody, for no task is left that would."""
+        """Answer everybody, for no task is left that would; if their loop has ended, nobody waits."""
         tickets = [ticket for batch in self._in_flight for ticket in batch.tickets()] + self._queue.clear()
         self._reset()
-        _answer_all(tickets, ClosedError("Closed before the answer came."), stop=True)
+        if self._host.is_here:
+            _answer_all(tickets, ClosedError("Closed before the answer came."), stop=True)
 
 
 def _answer_all(tickets: Iterable[Ticket], error: Exception, *, stop: bool) -> None:
@@ -332,6 +367,11 @@ def _answer_all(tickets: Iterable[Ticket], error: Exception, *, stop: bool) -> N
         if stop and isinstance(ticket[2], Crowd):
             ticket[2].stop = error
         answer(ticket, own_copy(error))
+
+
+def _interrupted(error: BaseException) -> NoAnswerError:
+    """Return what the callers get when a request ended otherwise than by an exception: they were not cancelled."""
+    return NoAnswerError(f"The request was ended by {type(error).__name__}.")
 
 
 def _share_out(error: Exception, results: dict[Any, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeAlias
@@ -37,6 +38,11 @@ class TaskHost:
         """Whether `aclose()` was called."""
         return self._closed
 
+    @property
+    def is_here(self) -> bool:
+        """Whether the caller runs on the loop where the jobs live; if not, nobody there can be woken from here."""
+        return self._loop is not None and self._loop.is_here()
+
     def at_end(self, call: Callable[[], None]) -> None:
         """Have ``call`` made when the host is closed, at that instant, and whenever its tasks are gone."""
         self._at_end.append(call)
@@ -62,7 +68,7 @@ class TaskHost:
         self._jobs.append((run, args))
         if self._ended is None:
             self._ended = anyio.Event()
-            loop.start_task(self._run)
+            loop.start_task(self._run, functools.partial(self._note_end, self._ended))
         else:
             self._ring()
 
@@ -78,24 +84,40 @@ class TaskHost:
             after: awaited when the jobs have ended.
 
         Cancelling this call does not stop the closing.
+
+        Raises:
+            RuntimeError: while the jobs live on another loop.
         """
-        ended, loop = self._ended, self._loop
+        if not self._closed:
+            self.loop_here()
         self.close_nowait()
+        # The shield does not keep out a cancellation by asyncio itself. That comes once: what is left is done after it.
         with anyio.CancelScope(shield=True):
-            if before is not None:
-                await before()
-            self._ring()
-            with anyio.move_on_after(_CLOSING_SECONDS):
-                if ended is not None and loop is not None and loop.is_here():
-                    await ended.wait()
-                if after is not None:
-                    await after()
+            try:
+                if before is not None:
+                    await before()
+            finally:
+                with anyio.move_on_after(_CLOSING_SECONDS):
+                    try:
+                        await self._stop()
+                    finally:
+                        if after is not None:
+                            await after()
 
     def close_nowait(self) -> None:
         """Take no more jobs, and have everybody told; those that run go on until `aclose()`."""
         if not self._closed:
             self._closed = True
             self._tell_end()
+
+    async def _stop(self) -> None:
+        """Cancel the jobs and wait for their end, unless they live on another loop."""
+        if self.is_here and self._ended is not None:
+            self._ring()
+            try:
+                await self._ended.wait()
+            finally:
+                await self._ended.wait()
 
     def _move_here(self) -> Loop:
         here = current_loop()
@@ -122,9 +144,8 @@ class TaskHost:
             self._bell.set_result(None)
 
     async def _run(self) -> None:
-        loop, ended, unclosed = self._loop, self._ended, _Unclosed(self)
+        loop, unclosed = self._loop, _Unclosed(self)
         assert loop is not None  # noqa: S101  set by start_soon()
-        assert ended is not None  # noqa: S101  set by start_soon()
         try:
             async with anyio.create_task_group() as group:
                 while not self._closed:
@@ -136,10 +157,12 @@ class TaskHost:
                 group.cancel_scope.cancel()
         finally:
             del unclosed
-            # Cancelled from outside, by the end of the loop or by a program that cancels every task it can find.
-            if not self._closed and self._ended is ended:
-                self._forget_loop()
-            ended.set()
+
+    def _note_end(self, ended: anyio.Event) -> None:
+        # Cancelled from outside, by the end of the loop or by a program that cancels every task it can find.
+        if not self._closed and self._ended is ended:
+            self._forget_loop()
+        ended.set()
 
 
 class _Unclosed:

@@ -38,13 +38,19 @@ class Crowd:
         self.stop: Exception | None = None
         """The error that concerns everybody, so that nothing more need be asked."""
 
+    def waits_for(self, key: Any) -> bool:
+        """Return whether ``key`` is open, and the caller there: a bell that is done while it hangs was cancelled."""
+        return key in self.open and not (self._bell is not None and self._bell.done())
+
     def answer(self, key: Any, result: Any) -> None:
         """Keep the result for ``key``, unless it came too late."""
-        if self.open.pop(key, None) is None:
+        if not self.waits_for(key):
             return
+        del self.open[key]
         self._results[key] = result
-        if self._bell is not None and len(self.open) <= self._enough and not self._bell.done():
+        if self._bell is not None and len(self.open) <= self._enough:
             self._bell.set_result(None)
+            self._bell = None
 
     async def wait_until_left(self, few: int) -> None:
         """Wait until at most ``few`` keys are open."""
@@ -57,7 +63,7 @@ class Crowd:
 def is_open(ticket: Ticket) -> bool:
     """Return whether somebody still waits with this ticket."""
     _, key, waiter = ticket
-    return key in waiter.open if type(waiter) is Crowd else not waiter.done()  # type: ignore[union-attr]
+    return waiter.waits_for(key) if isinstance(waiter, Crowd) else not waiter.done()
 
 
 def answer(ticket: Ticket, result: Any) -> None:
@@ -88,11 +94,19 @@ def own_copy(error: Exception) -> Exception:
     """
     try:
         mine = copy.copy(error)
+        # A class that makes its message of its arguments has made it twice.
+        mine.args = error.args
+        if hasattr(error, "__notes__"):
+            mine.__notes__ = [*error.__notes__]
     except Exception:  # noqa: BLE001  what a foreign exception does when copied is its own affair
         return error
     if type(mine) is not type(error):
         return error
-    return mine if isinstance(error, SmmError) else mine.with_traceback(error.__traceback__)
+    if isinstance(error, SmmError):
+        return mine
+    mine.__cause__, mine.__context__ = error.__cause__, error.__context__
+    mine.__suppress_context__ = error.__suppress_context__
+    return mine.with_traceback(error.__traceback__)
 
 
 @attrs.define(eq=False)
