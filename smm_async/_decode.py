@@ -5,15 +5,25 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, TypeAlias, TypeVar, cast
 
 import attrs
 import cattrs
 
-from smm_async._json import is_sane_number
+from smm_async._values import (
+    SHORT,
+    UnreadableError,
+    flag_or_none,
+    or_none,
+    read_count,
+    read_ids,
+    read_money,
+    read_own_id,
+    read_text,
+    text_or_none,
+)
 from smm_async._words import fold
 from smm_async.models import (
     Balance,
@@ -27,173 +37,41 @@ from smm_async.models import (
 )
 from smm_async.panels import Panel
 
-__all__ = [
-    "UnreadableError",
-    "make_converter",
-    "read_count",
-    "read_flag",
-    "read_money",
-    "read_text",
-]
+__all__ = ["UnreadableError", "make_converter", "make_shortcut"]
 
 T = TypeVar("T")
 
-_NUMBER: Final = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
-_AROUND_NUMBER: Final = re.compile(r"^[^0-9.,-]+|[^0-9.,-]+$")
-_PLAIN_COUNT: Final = re.compile(r"-?[0-9]{1,18}")
-_NO_VALUE: Final = frozenset({"", "null", "none", "unknown", "n a", "na", "-"})
-_YES: Final = frozenset({"1", "true", "yes", "on"})
-_NO: Final = frozenset({"0", "false", "no", "off", ""})
-_LONGEST_NUMBER: Final = 60
-
-# What panels call fields that have another name here.
-_ALIASES: Final[Mapping[type, Mapping[str, str]]] = {
-    OrderStatus: {
-        "start_counter": "start_count",
-        "count_start": "start_count",
-        "count_remain": "remains",
-        "order_status": "status",
-        "orderStatus": "status",
-    },
+# What panels call fields that have another name here, the more common first.
+_ALIASES: Final[Mapping[type, Mapping[str, tuple[str, ...]]]] = {
+    OrderStatus: {"start_count": ("start_counter", "count_start"), "remains": ("count_remain",)},
     Service: {
-        "serviceId": "service",
-        "id": "service",
-        "ID": "service",
-        "title": "name",
-        "cost": "rate",
-        "price": "rate",
-        "rate1K": "rate",
-        "canceling_is_available": "cancel",
-        "drip_feed": "dripfeed",
+        "service": ("serviceId", "id", "ID"),
+        "name": ("title",),
+        "rate": ("cost", "price", "rate1K"),
+        "cancel": ("canceling_is_available",),
+        "dripfeed": ("drip_feed",),
     },
-    Product: {"id": "product", "title": "name", "price": "rate"},
-    ProductOrderStatus: {"order_status": "status", "orderStatus": "status"},
-    RefillStatus: {"refill_status": "status"},
-    Balance: {"amount": "balance", "Balance": "balance"},
+    Product: {"product": ("id",), "name": ("title",), "rate": ("price",)},
+    ProductOrderStatus: {},
+    RefillStatus: {},
+    Balance: {"balance": ("Balance", "amount")},
 }
+# Where a panel gives the state under a name of its own, `status` says how the call went.
+_COUNT_BEFORE: Final[Mapping[str, tuple[str, ...]]] = {"status": ("order_status", "orderStatus", "refill_status")}
 # Fields that repeat what was asked for; no part of a record.
 _IDS: Final[Mapping[type, frozenset[str]]] = {
-    OrderStatus: frozenset({"order", "order_id", "orderId", "id"}),
-    ProductOrderStatus: frozenset({"order", "order_id", "orderId", "id"}),
-    RefillStatus: frozenset({"refill", "refill_id", "order", "id"}),
+    OrderStatus: frozenset({"order", "order_id", "orderId", "orderID", "id", "ID"}),
+    ProductOrderStatus: frozenset({"order", "order_id", "orderId", "orderID", "id", "ID"}),
+    RefillStatus: frozenset({"refill", "refill_id", "refillId", "order", "id", "ID"}),
 }
 
+_OWN_IDS: Final = frozenset({"service", "product"})
 
-class UnreadableError(ValueError):
-    """A field holds what it cannot hold."""
+_PLAIN: Final = 4
+_WITH_CURRENCY: Final = 5
 
-
-def read_money(value: Any) -> Decimal:
-    """Return an amount exactly as the panel wrote it: a JSON number, or text with signs and separators around.
-
-    A dot is decimal unless a comma follows it; a lone comma is decimal unless exactly three digits follow.
-
-    Raises:
-        UnreadableError: for anything else, NaN and numbers out of all proportion among it.
-    """
-    if isinstance(value, Decimal):
-        return value
-    if isinstance(value, int) and not isinstance(value, bool):
-        return Decimal(value)
-    if isinstance(value, str) and len(value) <= _LONGEST_NUMBER:
-        text = _plain_number(value)
-        if text is not None:
-            return Decimal(text)
-    message = "an amount is not a number"
-    raise UnreadableError(message)
-
-
-def _plain_number(text: str) -> str | None:
-    """Return ``text`` as Python reads numbers, or ``None``."""
-    if not _NUMBER.fullmatch(text):
-        sign = "-" if "-" in text.strip()[:2] else ""
-        text = sign + _without_separators(_AROUND_NUMBER.sub("", text.replace(sign or "-", "", 1)))
-    return text if _NUMBER.fullmatch(text) and is_sane_number(text) else None
-
-
-def _without_separators(text: str) -> str:
-    dot, comma = text.rfind("."), text.rfind(",")
-    if comma < 0:
-        return text
-    if dot > comma:
-        return text.replace(",", "")
-    if dot >= 0 or (text.count(",") == 1 and len(text) - comma - 1 != 3):  # noqa: PLR2004  thousands
-        return text.replace(".", "").replace(",", ".")
-    return text.replace(",", "")
-
-
-def read_count(value: Any) -> int:
-    """Return a whole number, whatever it is written as; in counts, dots and commas both part thousands.
-
-    Raises:
-        UnreadableError: for anything else.
-    """
-    if isinstance(value, str):
-        if _PLAIN_COUNT.fullmatch(value):
-            return int(value)
-        return _count_in(value.strip())
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
-    if isinstance(value, Decimal) and value == value.to_integral_value():
-        return int(value)
-    message = "a count is not a whole number"
-    raise UnreadableError(message)
-
-
-_THOUSANDS: Final = re.compile(r"[+-]?[0-9]{1,3}(?:[., ][0-9]{3}){1,6}")
-_WHOLE: Final = re.compile(r"[+-]?[0-9]{1,18}(?:[.,]0{1,8})?")
-
-
-def _count_in(text: str) -> int:
-    if _THOUSANDS.fullmatch(text):
-        return int(re.sub(r"[., ]", "", text))
-    if _WHOLE.fullmatch(text):
-        return int(re.split(r"[.,]", text)[0])
-    message = "a count is not a whole number"
-    raise UnreadableError(message)
-
-
-def read_flag(value: Any) -> bool | None:
-    """Return whether a flag is set: ``true``, ``1``, ``"1"`` or ``"yes"``; ``None`` for words that do not say."""
-    if isinstance(value, bool):
-        return value
-    folded = fold(str(value))
-    return True if folded in _YES else False if folded in _NO else None
-
-
-def read_text(value: Any) -> str:
-    """Return a text; a number as its digits, several texts on lines of their own.
-
-    Raises:
-        UnreadableError: for what is no text.
-    """
-    if isinstance(value, str):
-        return value
-    if isinstance(value, (int, Decimal)) and not isinstance(value, bool):
-        return str(value)
-    if isinstance(value, list):
-        return "\n".join(map(read_text, value))
-    message = "a text is not a text"
-    raise UnreadableError(message)
-
-
-def _read_ids(value: Any) -> tuple[str, ...]:
-    return tuple(read_text(id_).strip() for id_ in value) if isinstance(value, list) else ()
-
-
-def _or_none(read: Callable[[object], T]) -> Callable[[object, object], T | None]:
-    """Return a leaf that knows the many ways of writing that there is no value."""
-
-    def read_optional(value: Any, _: object) -> T | None:
-        if value is None or value is False or (isinstance(value, str) and fold(value) in _NO_VALUE):
-            return None
-        return read(value)
-
-    return read_optional
-
-
-def _or_false(value: Any, _: object) -> bool | None:
-    return None if value is None else read_flag(value)
+# What fills a field, what reads it, the annotation it is given, and the wire names that count before its own.
+_Leaf: TypeAlias = tuple[Callable[[Any, Any], None], Callable[[Any, Any], Any], Any, frozenset[str] | None]
 
 
 def make_converter(panel: Panel) -> cattrs.Converter:
@@ -204,17 +82,17 @@ def make_converter(panel: Panel) -> cattrs.Converter:
     the state from the panel's word, everything else into ``extra``.
     """
     converter = cattrs.Converter(detailed_validation=False)
-    converter.register_structure_hook(str, lambda value, _: read_text(value))
+    converter.register_structure_hook(str, lambda value, _: "" if value is None else read_text(value))
     converter.register_structure_hook(Decimal, lambda value, _: read_money(value))
     for annotation, leaf in (
-        (str | None, _or_none(read_text)),
-        (int | None, _or_none(read_count)),
-        (Decimal | None, _or_none(read_money)),
-        (bool | None, _or_false),
+        (str | None, text_or_none),
+        (int | None, or_none(read_count)),
+        (Decimal | None, or_none(read_money)),
+        (bool | None, flag_or_none),
     ):
         converter.register_structure_hook(annotation, leaf)
     converter.register_structure_hook_func(
-        lambda annotation: annotation == tuple[str, ...], lambda ids, _: _read_ids(ids)
+        lambda annotation: annotation == tuple[str, ...], lambda ids, _: read_ids(ids)
     )
     for record in (
         OrderStatus,
@@ -228,45 +106,150 @@ def make_converter(panel: Panel) -> cattrs.Converter:
     return converter
 
 
+def make_shortcut(panel: Panel) -> Callable[[Sequence[str], Any], dict[str, OrderStatus]]:
+    """Return what reads the rows that nearly all answers consist of, and leaves any other to the rules.
+
+    Such a row has the documented fields, all plainly written, and nothing else. It comes out as the converter would
+    have made it, in half the time: it is one long loop because a call for each row or field would double it.
+    """
+    (set_charge, set_count, set_remains, set_currency, set_status, set_state, *set_none, set_orders, set_extra) = (
+        _setter(OrderStatus, name)
+        for name in (
+            *("charge", "start_count", "remains", "currency", "status", "state"),
+            *("runs", "posts", "expiry", "orders", "extra"),
+        )
+    )
+    set_runs, set_posts, set_expiry = set_none
+    states, new = _spellings(panel.order_states), object.__new__
+
+    def read_plain_rows(ids: Sequence[str], value: Any) -> dict[str, OrderStatus]:
+        found: dict[str, OrderStatus] = {}
+        if type(value) is not dict:
+            return found
+        for id_ in ids:
+            try:
+                row = value[id_]
+                charge, count, status, remains = row["charge"], row["start_count"], row["status"], row["remains"]
+                state, currency = states[status], row["currency"] if len(row) == _WITH_CURRENCY else None
+            except (KeyError, TypeError):
+                continue
+            # As `is_plain_amount()` and `is_plain_count()` have it.
+            if (
+                type(charge) is str
+                and len(charge) <= SHORT
+                and charge.replace(".", "", 1).isdigit()
+                and charge.isascii()
+            ):
+                charge = Decimal(charge)
+            if type(count) is str and len(count) <= SHORT and count.isdigit() and count.isascii():
+                count = int(count)
+            if type(remains) is str and len(remains) <= SHORT and remains.isdigit() and remains.isascii():
+                remains = int(remains)
+            if type(charge) is not Decimal or type(count) is not int or type(remains) is not int:
+                continue
+            if not (type(currency) is str and currency) if len(row) == _WITH_CURRENCY else len(row) != _PLAIN:
+                continue
+            found[id_] = made = new(OrderStatus)
+            set_charge(made, charge)
+            set_count(made, count)
+            set_status(made, status)
+            set_state(made, state)
+            set_remains(made, remains)
+            set_currency(made, currency)
+            set_runs(made, None)
+            set_posts(made, None)
+            set_expiry(made, None)
+            set_orders(made, ())
+            set_extra(made, {})
+        return found
+
+    return read_plain_rows
+
+
 def _record_hook(record: type[T], panel: Panel, converter: cattrs.Converter) -> Callable[[Any, object], T]:
-    leaves = _leaves(record, converter)
-    ignored = _IDS.get(record, frozenset())
-    states = _states(record, panel)
-    make = cast("Callable[..., T]", record)
+    """Return what makes a record of a row.
+
+    It fills the slots of the frozen record itself, which takes half as long as calling the class.
+    """
+    leaves, ignored, blank = _leaves(record, converter), _IDS.get(record, frozenset()), _blank(record)
+    set_extra, finish = _setter(record, "extra"), _finisher(record, panel)
 
     def structure(row: Mapping[str, Any], _: object) -> T:
-        fields: dict[str, Any] = {}
+        made = object.__new__(record)
+        for set_field, default in blank:
+            set_field(made, default)
         extra: dict[str, Any] = {}
         for key, value in row.items():
             leaf = leaves.get(key)
             if leaf is not None:
-                name, read, annotation = leaf
-                # The name that a panel documents goes before another one for the same.
-                if name == key or name not in row or name == "status":
-                    fields[name] = read(value, annotation)
+                set_field, read, annotation, better = leaf
+                if better is None or better.isdisjoint(row):
+                    set_field(made, read(value, annotation))
             elif key not in ignored:
                 extra[key] = value
-        if states is not None:
-            word = fields.setdefault("status", "")
-            fields["state"] = states.get(word) or states.get(fold(word), unknown)
-        return make(**fields, extra=extra)
+        set_extra(made, extra)
+        finish(made)
+        return made
 
-    unknown = RefillState.UNKNOWN if record is RefillStatus else OrderState.UNKNOWN
     return structure
 
 
-def _leaves(record: type, converter: cattrs.Converter) -> dict[str, tuple[str, Callable[[Any, Any], Any], Any]]:
-    """Return for each wire name the field it fills, and what reads it."""
-    annotations = attrs.fields_dict(attrs.resolve_types(record))
-    leaves = {
-        name: (name, converter.get_structure_hook(field.type), field.type)
-        for name, field in annotations.items()
-        if name not in {"state", "extra"}
-    }
-    return leaves | {alias: leaves[name] for alias, name in _ALIASES[record].items()}
+def _fields(record: type) -> list[attrs.Attribute[Any]]:
+    """Return the fields that are read from the wire."""
+    return [field for field in attrs.fields(attrs.resolve_types(record)) if field.name not in {"state", "extra"}]
 
 
-def _states(record: type, panel: Panel) -> Mapping[str, Any] | None:
+def _setter(record: type, name: str) -> Callable[[Any, Any], None]:
+    return cast("Callable[[Any, Any], None]", getattr(record, name).__set__)
+
+
+def _blank(record: type) -> list[tuple[Callable[[Any, Any], None], Any]]:
+    """Return what fills the fields that a row leaves out."""
+    defaults = [(_setter(record, field.name), field.default) for field in _fields(record)]
+    return [(set_field, default) for set_field, default in defaults if default is not attrs.NOTHING]
+
+
+def _leaves(record: type, converter: cattrs.Converter) -> dict[str, _Leaf]:
+    """Return for each wire name what fills its field, what reads it, and the names that count before it."""
+    leaves: dict[str, _Leaf] = {}
+    for field in _fields(record):
+        better: list[str] = []
+        for name in (*_COUNT_BEFORE.get(field.name, ()), field.name, *_ALIASES[record].get(field.name, ())):
+            read = read_own_id if field.name in _OWN_IDS else converter.get_structure_hook(field.type)
+            leaves[name] = (_setter(record, field.name), read, field.type, frozenset(better) if better else None)
+            better.append(name)
+    return leaves
+
+
+def _finisher(record: type, panel: Panel) -> Callable[[Any], None]:
+    """Return what completes a record: its state from the panel's word, or a look whether it has what it needs."""
+    if record in {OrderStatus, ProductOrderStatus}:
+        return _state_setter(record, panel.order_states, OrderState.UNKNOWN)
     if record is RefillStatus:
-        return panel.refill_states
-    return panel.order_states if record in {OrderStatus, ProductOrderStatus} else None
+        return _state_setter(record, panel.refill_states, RefillState.UNKNOWN)
+    (needed,) = (field.name for field in _fields(record) if field.default is attrs.NOTHING)
+
+    def check(made: Any) -> None:
+        if not hasattr(made, needed):
+            message = f"it has no {needed}"
+            raise UnreadableError(message)
+
+    return check
+
+
+def _state_setter(record: type, words: Mapping[str, Any], unknown: Any) -> Callable[[Any], None]:
+    set_status, set_state = _setter(record, "status"), _setter(record, "state")
+    spellings = _spellings(words)
+
+    def set_both(made: Any) -> None:
+        status = getattr(made, "status", None)
+        if status is None:
+            set_status(made, status := "")
+        set_state(made, spellings.get(status) or words.get(fold(status), unknown))
+
+    return set_both
+
+
+def _spellings(words: Mapping[str, T]) -> dict[str, T]:
+    """Return states by words as panels mostly write them, so that the common spellings need no folding."""
+    return {spell(word): state for word, state in words.items() for spell in (str, str.capitalize, str.title)}

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 from urllib.parse import urlencode
@@ -21,8 +22,12 @@ from smm_async.panels import Action, Panel
 __all__ = ["Question", "Reader", "Reply", "ask", "ask_for"]
 
 Row: TypeAlias = Mapping[str, Any]
+Shortcut: TypeAlias = Callable[[Sequence[str], Any], dict[str, Any]]
 
 _ABSENT: Final = object()
+# Far more than is ever shown, so that a key that is cut in two here is not among it.
+_QUOTABLE: Final = 64 * 1024
+_LIMIT: Final = re.compile(r"max(?:imum)?(?: of)? ([0-9]{1,4}) (?:orders|refills|ids)")
 _ENVELOPES: Final = (
     "data",
     "orders",
@@ -49,6 +54,8 @@ class Question:
     url: str
     content: bytes = attrs.field(repr=False)
     """The fields without the key, in the panel's body format."""
+    fields: Mapping[str, str] = attrs.field(factory=dict[str, str], repr=False)
+    """The fields of the caller, by their standard names."""
 
 
 @attrs.frozen
@@ -75,7 +82,7 @@ def ask(panel: Panel, action: str, fields: Mapping[str, str] | None = None) -> Q
         if name in {panel.key_field, panel.action_field}:
             message = f"The field {name!r} is set by the client itself."
             raise ValueError(message)
-    return _question(panel, action, known, known.word, pairs)
+    return _question(panel, action, known, known.word, pairs, fields=fields or {})
 
 
 def ask_for(panel: Panel, action: str, ids: Sequence[str]) -> Question:
@@ -89,7 +96,8 @@ def ask_for(panel: Panel, action: str, ids: Sequence[str]) -> Question:
     if len(ids) > 1:
         word, name = known.many_word or known.word, known.many
     assert name is not None  # noqa: S101  whoever asks for several knows that the panel takes several
-    return _question(panel, action, known, word, [(name, ",".join(ids))])
+    fields = {name: ",".join(ids)}
+    return _question(panel, action, known, word, fields.items(), fields=fields)
 
 
 def documented(panel: Panel, action: str) -> Action:
@@ -111,13 +119,11 @@ def _question(
     known: Action,
     word: str,
     pairs: Iterable[tuple[str, str]],
+    *,
+    fields: Mapping[str, str],
 ) -> Question:
-    pairs = [(panel.action_field, word), *pairs]
-    return Question(
-        action,
-        known.url or panel.url,
-        (json_pairs if panel.body == "json" else form_pairs)(pairs),
-    )
+    write_pairs = json_pairs if panel.body == "json" else form_pairs
+    return Question(action, known.url or panel.url, write_pairs([(panel.action_field, word), *pairs]), fields)
 
 
 def form_pairs(pairs: Iterable[tuple[str, str]]) -> bytes:
@@ -128,6 +134,11 @@ def form_pairs(pairs: Iterable[tuple[str, str]]) -> bytes:
 def json_pairs(pairs: Iterable[tuple[str, str]]) -> bytes:
     """Return fields as they stand between the braces of a JSON body."""
     return json.dumps(dict(pairs))[1:-1].encode()
+
+
+def no_shortcut(_: Sequence[str], __: Any) -> dict[str, Any]:
+    """Leave every row to the rules."""
+    return {}
 
 
 @attrs.frozen
@@ -186,18 +197,28 @@ class Reader:
             f"The answer to {action!r} (HTTP {reply.status_code}) is not usable: {complaint}.",
             action=action,
             status_code=reply.status_code,
-            text=self.refusals.redact(reply.body.decode(errors="replace")),
+            text=self.refusals.redact(reply.body[:_QUOTABLE].decode(errors="replace")),
         )
 
-    def read_lookup(self, action: str, ids: Sequence[str], reply: Reply) -> dict[str, Row | SmmError] | SmmError:
-        """Return each id's row or error, leaving out those the answer does not settle; or what concerns everybody."""
+    def read_lookup(
+        self, action: str, ids: Sequence[str], reply: Reply, shortcut: Shortcut = no_shortcut
+    ) -> dict[str, Any] | SmmError:
+        """Return each id's row or error, leaving out those the answer does not settle; or what concerns everybody.
+
+        What ``shortcut`` makes of some ids and the value stands in place of their rows.
+        """
         value = self.read_value(action, reply)
         if isinstance(value, SmmError):
             return value
-        answers = self._settled(action, find_rows(action, ids, value), reply)
+        answers = shortcut(ids, value)
+        if len(answers) == len(ids):
+            return answers
+        rows = find_rows(action, ids, value)
+        answers |= self._settled(action, {id_: row for id_, row in rows.items() if id_ not in answers}, reply)
         if answers:
             # Of ids without a row nothing is known, whatever error stands beside the rows.
-            return answers
+            only = answers[ids[0]] if len(ids) == 1 else None
+            return only if isinstance(only, CONCERNS_ALL) else answers
         refusal = self.refusal(action, value, reply)
         if refusal is None:
             return {}
@@ -205,10 +226,18 @@ class Reader:
             return refusal
         return {ids[0]: refusal} if len(ids) == 1 else {}
 
+    def limit_in(self, action: str, reply: Reply) -> int | None:
+        """Return how many ids the panel says it takes at once, where it refuses a batch for that."""
+        refusal = self.refusal(action, self.read_value(action, reply), reply)
+        named = _LIMIT.search(refusal.text.casefold()) if refusal is not None else None
+        return max(1, int(named[1])) if named is not None else None
+
     def _settled(self, action: str, rows: Mapping[str, object], reply: Reply) -> dict[str, Row | SmmError]:
         answers: dict[str, Row | SmmError] = {}
         for id_, row in rows.items():
-            refusal = self.refusals.find(action, row, status_code=reply.status_code)
+            refusal = self.refusals.find(
+                action, row, status_code=reply.status_code, retry_after=reply.retry_after, is_part=True
+            )
             if refusal is not None:
                 answers[id_] = refusal
             elif isinstance(row, dict) and is_row(row):
@@ -222,30 +251,38 @@ class Reader:
             return value
         rows = unwrap(value)
         if isinstance(rows, list):
-            return [row for row in rows if isinstance(row, dict)]
+            # What is no row stays in its place, for whoever counts the unusable ones.
+            return [row if isinstance(row, dict) else {} for row in rows]
         refusal = self.refusal(action, value, reply)
-        if refusal is not None and not (isinstance(value, dict) and is_call_result(value.get("status"))):
+        if refusal is not None:
             return refusal
         if isinstance(rows, dict) and rows and all(isinstance(row, dict) for row in rows.values()):
             return [{id_field: key, **row} for key, row in rows.items()]
-        is_empty = isinstance(value, dict) and is_call_result(value.get("status"))
-        return [] if is_empty else self.bad_shape(action, reply)
+        return [] if _is_empty_success(value) else self.bad_shape(action, reply)
 
 
-def unwrap(value: Any) -> Any:
+def unwrap(value: Any, *, despite_error: bool = False) -> Any:
     """Return what is inside an envelope such as ``{"status": "success", "data": ...}``, or the value itself."""
     if not isinstance(value, dict):
         return value
     for name in _ENVELOPES:
         inner = value.get(name)
-        if isinstance(inner, (dict, list)) and _is_envelope(value, name):
-            return unwrap(inner) if _holds_rows(inner) else value
+        if isinstance(inner, (dict, list)) and _is_envelope(value, name, despite_error=despite_error):
+            return unwrap(inner, despite_error=despite_error) if _holds_rows(inner) else value
     return value
 
 
-def _is_envelope(value: Mapping[str, Any], name: str) -> bool:
-    status = value.get("status", "success")
-    return value.keys() - {name} <= _BESIDE_ENVELOPES and not value.get("error") and is_call_result(status)
+def _is_envelope(value: Mapping[str, Any], name: str, *, despite_error: bool) -> bool:
+    if not value.keys() - {name} <= _BESIDE_ENVELOPES:
+        return False
+    return despite_error or (not value.get("error") and is_call_result(value.get("status", "success")))
+
+
+def _is_empty_success(value: Any) -> bool:
+    """Recognise ``{"status": "success", "data": "Empty Data"}``."""
+    if not isinstance(value, dict) or not value.keys() <= {*_ENVELOPES, *_BESIDE_ENVELOPES}:
+        return False
+    return any(is_call_result(value.get(name)) for name in ("status", "success"))
 
 
 def _holds_rows(inner: Mapping[str, Any] | list[Any]) -> bool:
@@ -258,7 +295,8 @@ def find_rows(action: str, ids: Sequence[str], value: Any) -> dict[str, object]:
 
     A row without an id is taken only if it is the only one, and one id was asked for.
     """
-    value = unwrap(value)
+    # An error beside the rows of others says nothing of theirs; beside a lone one it may be about it.
+    value = unwrap(value, despite_error=len(ids) > 1)
     if isinstance(value, list):
         return _rows_in_list(action, ids, value)
     if not isinstance(value, dict):
@@ -273,9 +311,18 @@ def _rows_by_key(ids: Sequence[str], value: Mapping[str, object]) -> dict[str, o
     rows = {id_: value[id_] for id_ in ids if id_ in value}
     if len(rows) < len(ids):
         # Some panels keep the blank after the comma in the key.
-        stripped = {key.strip(): row for key, row in value.items()}
-        rows = {id_: stripped[id_] for id_ in ids if id_ in stripped}
+        stripped = _by_stripped_key(value)
+        rows |= {id_: stripped[id_] for id_ in ids if id_ not in rows and id_ in stripped}
     return rows if _NEVER_IDS.isdisjoint(rows) else {id_: row for id_, row in rows.items() if id_ not in _NEVER_IDS}
+
+
+def _by_stripped_key(value: Mapping[str, object]) -> dict[str, object]:
+    rows: dict[str, object] = {}
+    for key, row in value.items():
+        id_ = key.strip()
+        # Two different rows for one id settle nothing.
+        rows[id_] = row if rows.get(id_, row) == row else None
+    return rows
 
 
 def _rows_in_list(action: str, ids: Sequence[str], value: Sequence[object]) -> dict[str, object]:
@@ -313,5 +360,9 @@ def balance_row(value: Any) -> Mapping[str, Any]:
     """Return the row that holds the balance; some panels answer with a bare number, or nest it twice."""
     if not isinstance(value, dict):
         return {"balance": value}
-    inner = value.get("balance", value.get("Balance"))
-    return {**value, **inner} if isinstance(inner, dict) else value
+    for name in ("balance", "Balance"):
+        inner = value.get(name)
+        if isinstance(inner, dict):
+            return {**{key: field for key, field in value.items() if key != name}, **inner}
+    row: Mapping[str, Any] = value
+    return row

@@ -105,8 +105,8 @@ ERROR_WORDS: Final[ErrorWords] = (
                 "key is invalid",
                 "api is disable",
                 "api access disabled",
-                "user not found",
                 "unauthorized",
+                re.compile("^user not found$"),
             ),
         ),
     ),
@@ -131,8 +131,8 @@ ERROR_WORDS: Final[ErrorWords] = (
             ),
             *(
                 "service under maintenance",
-                "not available via api",
                 "service is not available",
+                "product is not available",
                 "out of stock",
             ),
         ),
@@ -146,7 +146,7 @@ ERROR_WORDS: Final[ErrorWords] = (
                 "ordering is disabled",
                 "service is running slow",
             ),
-            *("service is running stopped", "bảo trì", "bakım"),
+            *("service is stopped", "bảo trì", "bakım"),
         ),
     ),
     (
@@ -210,7 +210,7 @@ ERROR_WORDS: Final[ErrorWords] = (
     ),
     (
         errors.CancelRefusedError,
-        (re.compile(r"can ?not be cancel|can't be cancel|not cancel|cancel\S* is |cancel\S* not"),),
+        (re.compile(r"can ?not be cancel|can't be cancel|not cancel|cancel\w{0,9} (is|not)\b"),),
     ),
     (errors.RefillRefusedError, ("refill", "order is not completed", "already active")),
     (
@@ -246,7 +246,7 @@ ERROR_WORDS: Final[ErrorWords] = (
     ),
     (
         errors.PanelError,
-        (re.compile(r"maximum (of )?\d+ (orders|refills|ids)"), "missing order"),
+        (re.compile(r"max(imum)?( of)? \d+ (orders|refills|ids)"), "missing order"),
     ),
     (
         errors.BadQuantityError,

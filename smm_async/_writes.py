@@ -5,20 +5,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from smm_async._ids import read_id
-from smm_async._refusals import CONCERNS_ALL
+from smm_async._refusals import CONCERNS_ALL, is_call_result
 from smm_async._wire import Reader, Reply, find_rows, unwrap
+from smm_async._words import ORDER_STATES, REFILL_STATES, fold
 from smm_async.errors import (
     OutcomeUnknownError,
     PanelError,
     SmmError,
     UnsupportedActionError,
 )
+from smm_async.models import OrderState
 
-__all__ = ["read_each", "read_placed", "unknown"]
+__all__ = ["read_any", "read_each", "read_placed", "unknown"]
 
 _ORDER_NAMES: Final = (
     "order",
@@ -29,9 +31,10 @@ _ORDER_NAMES: Final = (
     "Order",
     "id",
 )
+_OWN_ORDER: Final = ("order", "order_id", "orderId", "orderID")
 _INSIDE: Final = ("data", "order", "result")
-# What stands for "done" under the action's own name, beside an id.
-_NO_IDS: Final = frozenset({"", "0", "false", "null", "none"})
+# What stands in the place of an id where there is none; the words for states stand there, too.
+_NO_IDS: Final = frozenset({"", "0", "false", "no", "null", "none", "nan", "undefined", "unknown", "failure"})
 
 
 def read_placed(reader: Reader, action: str, reply: Reply) -> str | SmmError:
@@ -51,13 +54,26 @@ def read_each(reader: Reader, action: str, ids: Sequence[str], reply: Reply) -> 
     value = reader.read_value(action, reply)
     if isinstance(value, SmmError):
         return {id_: unknown(action, value) for id_ in ids}
-    if len(ids) == 1:
-        return {ids[0]: _read_single(reader, action, ids[0], reply, value)}
     rows = find_rows(action, ids, value) | _listed(action, ids, value)
-    refusal = reader.refusals.find(action, value, status_code=reply.status_code, retry_after=reply.retry_after)
-    if rows or not isinstance(refusal, (*CONCERNS_ALL, UnsupportedActionError)):
-        refusal = None
-    return {id_: _read_row(reader, action, reply, rows.get(id_), refusal, value) for id_ in ids}
+    if len(ids) == 1:
+        rows = {ids[0]: rows.get(ids[0], value)}
+    return {
+        id_: _read_row(reader, action, id_, reply, rows[id_])
+        if rows.get(id_) is not None
+        else _without_row(reader, action, reply, None if rows else value)
+        for id_ in ids
+    }
+
+
+def read_any(reader: Reader, action: str, reply: Reply) -> Any:
+    """Return the JSON that an action of whatever kind answered, or the error that says what is known."""
+    value = reader.read_value(action, reply)
+    if isinstance(value, SmmError):
+        return unknown(action, value)
+    refusal = reader.refusal(action, value, reply)
+    if refusal is None or (isinstance(value, str) and type(refusal) is PanelError):
+        return value
+    return refusal if _is_clear(reader, refusal, value, reply) else unknown(action, refusal)
 
 
 def unknown(action: str, problem: SmmError) -> OutcomeUnknownError:
@@ -70,42 +86,45 @@ def unknown(action: str, problem: SmmError) -> OutcomeUnknownError:
     )
 
 
-def _read_single(reader: Reader, action: str, id_: str, reply: Reply, value: Any) -> str | SmmError:
-    rows = find_rows(action, [id_], value) | _listed(action, [id_], value)
-    row = rows.get(id_, value)
-    return _verdict(reader, action, reply, row, _done_word(action, row))
+def _read_row(reader: Reader, action: str, id_: str, reply: Reply, row: Any) -> str | SmmError:
+    if isinstance(row, dict) and any(str(row.get(name, id_)).strip() != id_ for name in _OWN_ORDER):
+        return unknown(action, reader.bad_shape(action, reply))
+    return _verdict(reader, action, reply, row, _done_word(reader, action, row))
 
 
-def _read_row(
-    reader: Reader,
-    action: str,
-    reply: Reply,
-    row: Any,
-    refusal: PanelError | None,
-    value: Any,
-) -> str | SmmError:
-    if row is None and refusal is not None:
+def _without_row(reader: Reader, action: str, reply: Reply, value: Any) -> SmmError:
+    """Return what is known of one of several ids that the answer does not name: only what concerns them all."""
+    refusal = reader.refusals.find(action, value, status_code=reply.status_code, retry_after=reply.retry_after)
+    if isinstance(refusal, (*CONCERNS_ALL, UnsupportedActionError)) and _is_clear(reader, refusal, value, reply):
         return refusal
-    return _verdict(
-        reader,
-        action,
-        reply,
-        value if row is None else row,
-        None if row is None else _done_word(action, row),
-    )
+    return unknown(action, refusal or reader.bad_shape(action, reply))
 
 
 def _verdict(reader: Reader, action: str, reply: Reply, value: Any, done: str | None) -> str | SmmError:
     """Weigh what was found: only a plain yes is a yes, and only a clear no is a no."""
-    inner = value.get(action) if isinstance(value, dict) and isinstance(value.get(action), dict) else value
-    refusal = reader.refusals.find(action, inner, status_code=reply.status_code, retry_after=reply.retry_after)
-    is_fine = reply.status_code < 300  # noqa: PLR2004
-    if done is not None and refusal is None and is_fine:
-        return done
-    is_no = done is None and refusal is not None and reply.status_code < 500  # noqa: PLR2004
-    if is_no and refusal is not None and not reader.refusals.is_unclear(refusal):
-        return refusal
-    return unknown(action, refusal or reader.bad_shape(action, reply))
+    for part in _parts(action, value, done):
+        refusal = reader.refusals.find(action, part, status_code=reply.status_code, retry_after=reply.retry_after)
+        if refusal is not None:
+            is_no = done is None and _is_clear(reader, refusal, part, reply)
+            return refusal if is_no else unknown(action, refusal)
+    is_yes = done is not None and reply.status_code < 300  # noqa: PLR2004
+    return done if done is not None and is_yes else unknown(action, reader.bad_shape(action, reply))
+
+
+def _parts(action: str, value: Any, done: str | None) -> list[Any]:
+    """Return where the answer may say no: some panels say it under the action's own name."""
+    inner = value.get(action) if isinstance(value, dict) else None
+    if isinstance(inner, dict):
+        return [inner, value]
+    return [value, inner] if isinstance(inner, str) and done is None else [value]
+
+
+def _is_clear(reader: Reader, refusal: SmmError, said: Any, reply: Reply) -> bool:
+    """Return whether a refusal proves that nothing happened. A text nobody knows may as well be a yes in words."""
+    if not isinstance(refusal, PanelError) or reply.status_code >= 500:  # noqa: PLR2004
+        return False
+    is_any_text = isinstance(said, str) and type(refusal) is PanelError
+    return not is_any_text and not reader.refusals.is_unclear(refusal)
 
 
 def _placed_id(value: Any) -> str | None:
@@ -123,34 +142,52 @@ def _placed_id(value: Any) -> str | None:
 
 
 def _id(value: Any) -> str | None:
-    if isinstance(value, bool) or not isinstance(value, (str, int)) or str(value).strip().lower() in _NO_IDS:
+    if isinstance(value, bool) or not isinstance(value, (str, int)):
         return None
     try:
-        return read_id(value.strip() if isinstance(value, str) else value)
+        id_ = read_id(value.strip() if isinstance(value, str) else value)
     except ValueError:
         return None
+    folded = fold(id_)
+    is_word = folded in _NO_IDS or folded in ORDER_STATES or folded in REFILL_STATES
+    return None if is_word or (is_call_result(id_) and not folded.isdigit()) else id_
 
 
-def _done_word(action: str, row: Any) -> str | None:
+def _done_word(reader: Reader, action: str, row: Any) -> str | None:
     """Return what the panel put under the action's name: a refill id, or its word for a cancellation."""
     if not isinstance(row, dict):
         return None
-    word = row.get(action, row.get(f"{action}_id"))
-    if action == "cancel" and word is True:
+    for name in (action, f"{action}_id"):
+        if name in row:
+            return _id(row[name]) if action == "refill" else _taken(reader, row[name])
+    return _success(row) if action == "cancel" else None
+
+
+def _taken(reader: Reader, word: Any) -> str | None:
+    """Return a word that says that a cancellation was asked for: yes, an id, or the state the order is in now."""
+    if word is True:
         return "true"
-    return _id(word) if action == "refill" else _word(word)
+    id_ = _id(word)
+    if id_ is not None and any(map(str.isdigit, id_)):
+        return id_
+    state = reader.refusals.panel.order_states.get(fold(word)) if isinstance(word, str) else None
+    return str(word).strip() if is_call_result(word) or state not in {None, OrderState.FAILED} else None
 
 
-def _word(value: Any) -> str | None:
-    if isinstance(value, bool) or not isinstance(value, (str, int)):
-        return None
-    text = str(value).strip()
-    return None if text.lower() in _NO_IDS else text
+def _success(row: Mapping[str, Any]) -> str | None:
+    """Return the word that says that the call succeeded, which is all that a cancellation needs."""
+    text = row.get("success")
+    if isinstance(text, str) and text.strip():
+        return text.strip()
+    for word in (text, row.get("status")):
+        if is_call_result(word):
+            return "true" if word is True else str(word).strip()
+    return None
 
 
 def _listed(action: str, ids: Sequence[str], value: Any) -> dict[str, object]:
     """Read ``{"canceled": [1, 2]}``, as one panel answers."""
     value = unwrap(value)
-    listed = value.get("canceled", ()) if action == "cancel" and isinstance(value, dict) else ()
-    done = {str(id_) for id_ in listed} if isinstance(listed, (list, tuple)) else set()
+    listed = value.get("canceled") if action == "cancel" and isinstance(value, dict) else None
+    done = {str(id_).strip() for id_ in listed} if isinstance(listed, list) else set[str]()
     return {id_: {"cancel": 1} for id_ in ids if id_ in done}

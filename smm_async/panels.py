@@ -85,6 +85,12 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
+def _check_actions(panel: Panel, _: object, actions: Mapping[str, Action]) -> None:
+    for action in actions.values():
+        if action.url is not None:
+            _check_url(panel, None, action.url)
+
+
 def _check_limit(_: object, attribute: attrs.Attribute[int], value: int) -> None:
     if type(value) is not int or value < 1:
         message = f"{attribute.name} must be a whole number of at least 1, not {value!r}."
@@ -137,7 +143,9 @@ class Panel:
     )
     key_field: str = attrs.field(default="key", validator=_check_field, kw_only=True)
     action_field: str = attrs.field(default="action", validator=_check_field, kw_only=True)
-    actions: Mapping[str, Action] = attrs.field(factory=lambda: dict(STANDARD_ACTIONS), kw_only=True)
+    actions: Mapping[str, Action] = attrs.field(
+        factory=lambda: dict(STANDARD_ACTIONS), validator=_check_actions, kw_only=True
+    )
     """What the panel can do; an action that is missing here is an `UnsupportedActionError` before any request."""
     fields: Mapping[str, str] = attrs.field(factory=dict[str, str], kw_only=True)
     """The panel's own names for fields other than ids, such as ``{"quantity": "amount"}``."""
