@@ -1,0 +1,161 @@
+"""The command line: what it answers, on which stream, and with which exit code."""
+
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+import smm_async
+from smm_async import _demo
+from smm_async.cli import main
+
+EXTRA = ["cyclopts", "rich", "trio", "uvicorn"]
+
+
+@pytest.fixture
+def command(monkeypatch):
+    """Put a command in the place of `demo` that does what it is told by the test."""
+    command = SimpleNamespace(act=int)
+
+    def demo():
+        return command.act()
+
+    monkeypatch.setattr(_demo, "demo", demo)
+    return command
+
+
+def raiser(error):
+    """Return a function that raises an error."""
+
+    def act():
+        raise error
+
+    return act
+
+
+def run_python(*arguments):
+    """Run a new interpreter to its end and return what it left."""
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_main_without_arguments_shows_the_commands(capsys):
+    """Who asks for nothing is told what there is."""
+    code = main([])
+
+    assert code == 0
+    assert "demo" in capsys.readouterr().out
+
+
+def test_main_takes_its_arguments_from_the_process(capsys, monkeypatch):
+    """By default the arguments are those that the process was started with."""
+    monkeypatch.setattr(sys, "argv", ["smm-async", "--version"])
+
+    code = main()
+
+    assert (code, capsys.readouterr().out) == (0, f"{smm_async.__version__}\n")
+
+
+def test_module_is_a_program():
+    """`python -m smm_async.cli` is the command, exit code included."""
+    version, misuse = run_python("-m", "smm_async.cli", "--version"), run_python("-m", "smm_async.cli", "nothing")
+
+    assert (version.returncode, version.stdout) == (0, f"{smm_async.__version__}\n")
+    assert misuse.returncode == 2
+
+
+@pytest.mark.parametrize("text", ["--help", "-h"])
+def test_help_of_a_command_says_what_its_options_mean(text, capsys):
+    """A command's help has its options, what they mean, and their defaults."""
+    code = main(["demo", text])
+
+    out = capsys.readouterr().out
+    assert code == 0
+    for part in ("--backend", "event loop", "asyncio", "trio", "--orders", "10000"):
+        assert part in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["demo", "--orders", "0"], ["--orders", "0", "1"]),
+        (["demo", "--orders", "-5"], ["--orders"]),
+        (["demo", "--orders", "20001"], ["--orders", "20000"]),
+        (["demo", "--orders", "many"], ["--orders", "many"]),
+        (["demo", "--orders"], ["--orders"]),
+        (["demo", "--backend", "curio"], ["--backend", "curio", "asyncio", "trio"]),
+        (["demo", "--loud"], ["--loud"]),
+        (["demo", "3"], ["3"]),
+        (["dmo"], ["dmo", "demo"]),
+    ],
+    ids=" ".join,
+)
+def test_bad_arguments_give_one_line(arguments, words, capsys):
+    """A wrong argument is answered in one line that names it, with exit code 2, and nothing is begun."""
+    code = main(arguments)
+
+    out, err = capsys.readouterr()
+    assert (code, out) == (2, "")
+    assert err.count("\n") == 1
+    assert err.endswith("\n")
+    assert [word for word in words if word not in err] == []
+
+
+@pytest.mark.parametrize("code", [0, 1, 7])
+def test_exit_code_is_the_command_s(code, command, capsys):
+    """What a command returns is the exit code, and nothing is added to its output."""
+    command.act = lambda: code
+
+    assert main(["demo"]) == code
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [KeyboardInterrupt(), BaseExceptionGroup("tasks", [BaseExceptionGroup("inner", [KeyboardInterrupt()])])],
+    ids=["bare", "group"],
+)
+def test_ctrl_c_in_a_command_says_stopped(error, command, capsys):
+    """Ctrl-C ends a command with one word and exit code 130, also where many tasks were at work."""
+    command.act = raiser(error)
+
+    assert main(["demo"]) == 130
+    assert capsys.readouterr() == ("", "Stopped.\n")
+
+
+def test_command_that_was_stopped_says_so(command, capsys):
+    """A command that returns 130, since it saw Ctrl-C itself, ends with the same word."""
+    command.act = lambda: 130
+
+    assert main(["demo"]) == 130
+    assert capsys.readouterr() == ("", "Stopped.\n")
+
+
+@pytest.mark.parametrize("error", [LookupError("a bug"), SystemExit(1)], ids=["bug", "exit"])
+def test_other_exceptions_pass(error, command):
+    """What is no Ctrl-C is not hidden."""
+    command.act = raiser(error)
+
+    with pytest.raises(type(error)):
+        main(["demo"])
+
+
+@pytest.mark.parametrize("names", [[name] for name in EXTRA] + [EXTRA], ids=" ".join)
+def test_missing_extra_names_the_remedy(names):
+    """Without the extra there is one sentence that says what to install, and no traceback."""
+    code = f"import sys; sys.modules.update(dict.fromkeys({names})); from smm_async.cli import main; sys.exit(main())"
+
+    process = run_python("-c", code)
+
+    assert (process.returncode, process.stdout) == (1, "")
+    assert process.stderr == f"smm-async needs {' and '.join(names)}: pip install 'smm_async[cli]'\n"
+
+
+def test_library_does_not_import_the_command_line():
+    """Who imports the library gets neither the command line nor the libraries it is made with."""
+    code = "import sys; sys.modules['rich'] = None; import smm_async, smm_async.testing; print(*sys.modules)"
+
+    loaded = set(run_python("-c", code).stdout.split())
+
+    assert "smm_async.testing" in loaded
+    assert loaded & {"cyclopts", "uvicorn", "smm_async.cli", "smm_async._demo", "smm_async._demo_server"} == set()
