@@ -1,8 +1,9 @@
 """An async client for the API v2 of SMM panels that merges lookups, on asyncio and trio."""
 
-from smm_async import catalogue, errors, models, orders, panels
+from smm_async import catalogue, errors, journal, models, orders, panels
 from smm_async._client import Client
 from smm_async._coalesce import Coalescer
+from smm_async._reconcile import Reconciliation, Verdict
 from smm_async.catalogue import CatalogueDiff, ServiceChange, diff_services
 from smm_async.errors import (
     AccountError,
@@ -30,6 +31,7 @@ from smm_async.errors import (
     UnresolvedError,
     UnsupportedActionError,
 )
+from smm_async.journal import Entry, EntryState, Journal
 from smm_async.models import (
     Balance,
     OrderId,
@@ -41,6 +43,7 @@ from smm_async.models import (
     RefillState,
     RefillStatus,
     Service,
+    Unsettled,
 )
 from smm_async.panels import Action, Panel
 
@@ -59,7 +62,10 @@ __all__ = [
     "ClosedError",
     "Coalescer",
     "DuplicateOrderError",
+    "Entry",
+    "EntryState",
     "InvalidKeyError",
+    "Journal",
     "LinkBusyError",
     "MaintenanceError",
     "NoAnswerError",
@@ -74,6 +80,7 @@ __all__ = [
     "Product",
     "ProductOrderStatus",
     "RateLimitedError",
+    "Reconciliation",
     "RefillId",
     "RefillRefusedError",
     "RefillState",
@@ -86,10 +93,13 @@ __all__ = [
     "UnknownRefillError",
     "UnknownServiceError",
     "UnresolvedError",
+    "Unsettled",
     "UnsupportedActionError",
+    "Verdict",
     "catalogue",
     "diff_services",
     "errors",
+    "journal",
     "models",
     "orders",
     "panels",

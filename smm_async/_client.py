@@ -10,13 +10,14 @@ from typing import Any, Self, TypeVar, cast
 
 from smm_async import _wire, _writes
 from smm_async._coalesce import check_seconds, check_whole
-from smm_async._decode import UnreadableError
 from smm_async._exchange import Exchange
 from smm_async._ids import read_id, read_text
+from smm_async._reconcile import Reconciliation, reconcile
 from smm_async._secret import Secret, complaint_about_key
 from smm_async._transport import AsyncTransport
 from smm_async._wire import Reply
-from smm_async.errors import AccountError, InvalidKeyError, SmmError
+from smm_async.errors import AccountError, ClosedError, InvalidKeyError, SmmError
+from smm_async.journal import Journal, check_ref
 from smm_async.models import (
     Balance,
     OrderId,
@@ -26,6 +27,7 @@ from smm_async.models import (
     RefillId,
     RefillStatus,
     Service,
+    Unsettled,
 )
 from smm_async.orders import Order
 from smm_async.panels import Panel
@@ -55,8 +57,10 @@ class Client:
         transport: AsyncTransport | None = None,
         max_in_flight: int = 8,
         budget: float = 30.0,
+        write_budget: float = 60.0,
         max_delay: float = 0.0,
         grace: float = 10.0,
+        journal: Journal | None = None,
     ) -> None:
         """Check the arguments; nothing is sent or opened yet.
 
@@ -66,9 +70,11 @@ class Client:
             transport: what carries the requests, such as ``httpx.AsyncHTTPTransport(proxy=...)`` or the transport of
                 a library with the same interface. It is closed with the client.
             max_in_flight: how many requests may be on their way at the same time.
-            budget: seconds from a call to its end, with queueing and repetition.
+            budget: seconds from a read's call to its end, with queueing and repetition.
+            write_budget: the same for a write, which ends as `OutcomeUnknownError` if it was sent.
             max_delay: seconds that lookups may wait for company even if the panel is idle.
             grace: seconds that `aclose()` leaves writes on their way to be answered.
+            journal: where orders are written down before they are sent, so that a crash does not forget them.
 
         Raises:
             ValueError: an address that is not complete or not https, an empty key, or a number out of bounds.
@@ -81,6 +87,7 @@ class Client:
             raise ValueError(complaint)
         check_whole("max_in_flight", max_in_flight)
         check_seconds("budget", budget, least=0.001)
+        check_seconds("write_budget", write_budget, least=0.001)
         check_seconds("max_delay", max_delay, least=0.0)
         check_seconds("grace", grace, least=0.0)
         self._exchange = Exchange(
@@ -90,8 +97,11 @@ class Client:
             max_in_flight=max_in_flight,
             budget=budget,
             max_delay=max_delay,
+            write_budget=write_budget,
             grace=grace,
+            journal=journal,
         )
+        self._journal = journal
 
     @property
     def panel(self) -> Panel:
@@ -99,7 +109,8 @@ class Client:
         return self._exchange.panel
 
     def __repr__(self) -> str:
-        return f"<smm_async.Client {self.panel.url}>"
+        # A traceback may show it half made, when its arguments are refused.
+        return f"<smm_async.Client {self.panel.url}>" if hasattr(self, "_exchange") else "<smm_async.Client>"
 
     async def __aenter__(self) -> Self:
         """Return the client itself.
@@ -195,7 +206,7 @@ class Client:
         """
         _wire.documented(self.panel, "balance")
         question = _wire.ask(self.panel, "balance")
-        return await self._exchange.read(question, self._read_balance)
+        return await self._exchange.read(question, self._exchange.read_balance)
 
     async def call(self, action: str, /, **fields: int | str | Decimal) -> Any:
         """Return the JSON that the panel answers to any action, numbers with a fraction as `Decimal`.
@@ -215,31 +226,66 @@ class Client:
     async def add(self, order: Order, *, ref: str | None = None) -> OrderId:
         """Place an order: one request, sent at most once. Its id is the answer.
 
-        A cancelled caller does not take the order back once it is on its way.
+        A cancelled caller does not take the order back once it is on its way; see `unsettled()`.
+
+        Args:
+            order: what to buy.
+            ref: your own name for this order, 1 to 200 printable characters. In the client's journal it stands for
+                this order for ever, across restarts and processes: once placed, its id is returned and nothing is
+                sent; it is sent again only if it was refused or never left.
 
         Raises:
             PanelError: the panel said no; nothing was bought.
             NotSentError: nothing left; the same order may be placed again.
-            OutcomeUnknownError: the order may have been placed: look before you repeat it.
+            OutcomeUnknownError: the order may have been placed, now or under the same ``ref`` before: look before you
+                repeat it, and tell the journal with `Journal.settle()`.
             ClosedError: the client was closed before the order was sent.
-            ValueError: ``ref`` without a journal.
+            ValueError: ``ref`` without a journal, or one that stands for another order.
         """
-        _check_ref(ref)
-        question = self._question("add", order.form_fields())
-        return OrderId(await self._place(question))
+        return await self._place(self._question("add", order.form_fields()), ref)
 
     async def add_product_order(
-        self, product: int | str, quantity: int, require: str, *, ref: str | None = None
+        self,
+        product: int | str,
+        quantity: int,
+        require: str,
+        *,
+        ref: str | None = None,
     ) -> OrderId:
         """Buy ``quantity`` of a product; ``require`` answers the product's question. Otherwise as `add()`."""
-        _check_ref(ref)
         check_whole("quantity", quantity)
         fields = {
             "product": read_id(product, "product"),
             "quantity": str(quantity),
             "require": read_text(require, "require"),
         }
-        return OrderId(await self._place(self._question("add_product_order", fields)))
+        return await self._place(self._question("add_product_order", fields), ref)
+
+    def unsettled(self) -> list[Unsettled]:
+        """Return the writes on their way, and those whose outcome came after their callers had left."""
+        return self._exchange.unsettled()
+
+    async def reconcile(self, ref: str, *, settle: float = 120.0, neighbours: int = 0) -> Reconciliation:
+        """Look for evidence of whether an open order was placed. Nothing is sent but reads, and nothing is decided.
+
+        Tell the journal what you decide with `Journal.settle()`.
+
+        Args:
+            ref: what the order is called in the journal.
+            settle: seconds after its sending to wait first; panels book late. Less than a minute invites wrong answers.
+            neighbours: how many ids after the last order that the journal knows may be looked up, 0 to 1,000, one
+                request for a hundred. It helps where ids ascend, and only if the panel does not mind.
+
+        Raises:
+            LookupError: there is no order under ``ref``.
+            ValueError: the client has no journal, or a number is out of bounds.
+            SmmError: a read failed.
+        """
+        if self._journal is None:
+            message = "There is nothing to reconcile without a journal."
+            raise ValueError(message)
+        check_seconds("settle", settle, least=0.0)
+        return await reconcile(self, self._journal, ref, settle=settle, neighbours=neighbours)
 
     async def refill(self, order: int | str) -> RefillId:
         """Ask for a refill of ``order`` and return the refill's id. Sent at most once; errors as `add()`."""
@@ -288,39 +334,26 @@ class Client:
         rows = self._exchange.reader.read_list(action, action.removesuffix("s"), reply)
         return rows if isinstance(rows, SmmError) else self._exchange.structure_all(action, record, rows)
 
-    def _read_balance(self, reply: Reply) -> Balance | SmmError:
-        reader = self._exchange.reader
-        value = _wire.unwrap(reader.read_value("balance", reply))
-        if isinstance(value, SmmError):
-            return value
-        try:
-            return self._exchange.converter.structure(_wire.balance_row(value), Balance)
-        except (UnreadableError, TypeError):
-            pass
-        return reader.refusal("balance", value, reply) or reader.bad_shape("balance", reply)
-
     def _read_raw(self, action: str, _: int, reply: Reply) -> Any:
-        value = self._exchange.reader.read_value(action, reply)
-        if isinstance(value, SmmError):
-            return _writes.unknown(action, value)
-        refusal = self._exchange.reader.refusal(action, value, reply)
-        return value if refusal is None else refusal
+        return _writes.read_any(self._exchange.reader, action, reply)
 
     def _question(self, action: str, fields: Mapping[str, str]) -> _wire.Question:
         _wire.documented(self.panel, action)
         return _wire.ask(self.panel, action, fields)
 
-    async def _place(self, question: _wire.Question) -> str:
-        reader = self._exchange.reader
-        return cast(
-            "str",
-            _raised(
-                await self._exchange.write(
-                    [question],
-                    lambda _, reply: _writes.read_placed(reader, question.action, reply),
+    async def _place(self, question: _wire.Question, ref: str | None) -> OrderId:
+        if ref is not None:
+            check_ref(ref)
+            if self._journal is None:
+                message = (
+                    "ref= needs a journal, which remembers it across restarts: Client(..., journal=Journal(path))."
                 )
-            ),
+                raise ValueError(message)
+        reader = self._exchange.reader
+        outcome = await self._exchange.place(
+            question, ref, lambda reply: _writes.read_placed(reader, question.action, reply)
         )
+        return OrderId(_raised([outcome]))
 
     async def _each(self, action: str, ids: Sequence[str]) -> dict[str, Any]:
         """Send a write about ``ids`` in as few requests as the panel allows."""
@@ -340,7 +373,10 @@ class Client:
     async def _write_all(self, action: str, ids: Iterable[Id]) -> dict[Id, Any]:
         wire_ids = {own: read_id(own) for own in ids}
         found = await self._each(action, list(dict.fromkeys(wire_ids.values())))
-        return _by_own_id(action, wire_ids, found)
+        if found and all(isinstance(result, (InvalidKeyError, AccountError, ClosedError)) for result in found.values()):
+            _raised(list(found.values())[:1])
+        # One that was done before the account was closed must not be lost to it.
+        return {own: found[id_] for own, id_ in wire_ids.items()}
 
 
 def _by_own_id(action: str, wire_ids: Mapping[Id, str], found: Mapping[str, Any]) -> dict[Id, Any]:
@@ -360,14 +396,8 @@ def _raised(results: Sequence[Any]) -> Any:
     return result
 
 
-def _check_ref(ref: str | None) -> None:
-    if ref is not None:
-        message = "ref= needs a journal, which remembers it across restarts."
-        raise ValueError(message)
-
-
 def _field(name: str, value: object) -> str:
     if isinstance(value, bool) or not isinstance(value, (int, str, Decimal)):
         message = f"{name} must be a text, an int or a Decimal, not {value!r}."
-        raise ValueError(message)
+        raise ValueError(message)  # noqa: TRY004  callers have one error to expect of bad arguments
     return read_text(format(value, "f") if isinstance(value, Decimal) else str(value), name)

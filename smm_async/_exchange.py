@@ -4,34 +4,34 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
+from decimal import Decimal
 from typing import Any, Final, TypeVar, cast
 
-import anyio
 import anyio.to_thread
 import attrs
 
 from smm_async import _wire
-from smm_async._backend import Waiter
+from smm_async._calls import Call, Calls, Job
 from smm_async._coalesce import Coalescer
-from smm_async._decode import UnreadableError, make_converter
+from smm_async._decode import UnreadableError, make_converter, make_shortcut
 from smm_async._host import TaskHost
+from smm_async._ledger import Ledger
+from smm_async._plurals import PluralForm
 from smm_async._refusals import CONCERNS_ALL
 from smm_async._retry import Retries
 from smm_async._secret import Secret
 from smm_async._tickets import own_copy
 from smm_async._transport import AsyncTransport, Gate, Transport
-from smm_async._wire import Question, Reader, Reply
+from smm_async._wire import Question, Reader, Reply, no_shortcut
 from smm_async._writes import unknown
 from smm_async.errors import (
     BadReplyError,
-    ClosedError,
-    NoAnswerError,
     NotSentError,
-    OutcomeUnknownError,
     SmmError,
 )
-from smm_async.models import OrderStatus, ProductOrderStatus, RefillStatus
+from smm_async.journal import Journal
+from smm_async.models import Balance, OrderStatus, ProductOrderStatus, RefillStatus, Unsettled
 from smm_async.panels import Panel
 
 __all__ = ["SMALL", "Exchange"]
@@ -54,20 +54,6 @@ _RECORDS: Final = {
 }
 
 
-@attrs.define(eq=False)
-class _Call:
-    """One request that is not merged: who waits for it, and how far it has come."""
-
-    waiter: Waiter
-    is_write: bool
-    is_sent: bool = False
-    is_wanted: bool = True
-
-    def answer(self, outcome: object) -> None:
-        if not self.waiter.done():
-            self.waiter.set_result(outcome)
-
-
 class Exchange:
     """Asks one panel, with one key, from tasks of its own."""
 
@@ -80,21 +66,28 @@ class Exchange:
         max_in_flight: int,
         budget: float,
         max_delay: float,
+        write_budget: float,
         grace: float,
+        journal: Journal | None,
     ) -> None:
         self.panel = panel
         self.host = TaskHost("client")
         self.reader = Reader.for_panel(panel, key.redact)
         self.converter = make_converter(panel)
+        self._shortcut = make_shortcut(panel)
         self._transport = Transport(panel, key, transport)
         self._gate = Gate(max_in_flight)
         self._retries = Retries()
         self._budget = budget
-        self._grace = grace
-        self._calls: set[_Call] = set()
-        self._settled: anyio.Event | None = None
+        self._write_budget = write_budget
+        self._calls = Calls(self.host, self._gate, grace)
+        self._ledger = Ledger(journal)
         self._coalescers = {
             action: self._coalescer(action, max_in_flight, max_delay) for action in _RECORDS if action in panel.actions
+        }
+        self._plurals = {
+            action: PluralForm(functools.partial(self._look_up, action), coalescer.max_batch)
+            for action, coalescer in self._coalescers.items()
         }
         self.host.at_end(self._end)
 
@@ -119,29 +112,54 @@ class Exchange:
         _wire.documented(self.panel, action)
         return self._coalescers[action]
 
+    def unsettled(self) -> list[Unsettled]:
+        """Return the writes on their way, and those whose outcome nobody was there to take."""
+        return self._calls.unsettled()
+
     async def aclose(self) -> None:
         """Answer everybody, give writes on their way a grace time, and close the connections."""
-        await self.host.aclose(before=self._wait_for_writes, after=self._transport.aclose)
+        await self.host.aclose(before=self._calls.wait_for_writes, after=self._transport.aclose)
 
     async def _fetch(self, action: str, ids: list[str]) -> dict[str, Any]:
         answers = await self._retries.read(functools.partial(self._look_up, action, ids))
+        if not isinstance(answers, SmmError):
+            answers = await self._plurals[action].settle(ids, answers)
+            self._learn(action, self._plurals[action].limit)
         if isinstance(answers, SmmError):
             raise answers
         return answers
+
+    def _learn(self, action: str, limit: int) -> None:
+        """Ask for no more ids at once than the panel was seen to answer, and have `panel` show it."""
+        coalescer = self._coalescers[action]
+        if limit >= coalescer.max_batch:
+            return
+        coalescer.max_batch = limit
+        if limit > 1:
+            self.panel = attrs.evolve(self.panel, batch_limit=min(limit, self.panel.batch_limit))
+        else:
+            only_one = attrs.evolve(self.panel.actions[action], many=None)
+            self.panel = attrs.evolve(self.panel, actions={**self.panel.actions, action: only_one})
+        _LOG.info("%s answers %d ids of %r at once.", self.panel.url, limit, action)
 
     async def _look_up(self, action: str, ids: Sequence[str]) -> dict[str, Any] | SmmError:
         reply = await self._send(_wire.ask_for(self.panel, action, ids), _BATCH)
         if isinstance(reply, SmmError):
             return reply
-        rows = self.reader.read_lookup(action, ids, reply)
+        shortcut = self._shortcut if action == "status" else no_shortcut
+        rows = self.reader.read_lookup(action, ids, reply, shortcut)
         if isinstance(rows, SmmError):
             return rows
+        if not rows and len(ids) > 1:
+            plural = self._plurals[action]
+            plural.limit = min(plural.limit, self.reader.limit_in(action, reply) or plural.limit)
         record = _RECORDS[action]
-        return {id_: self._decode(action, record, row, reply) for id_, row in rows.items()}
+        for id_, row in rows.items():
+            if type(row) is dict:
+                rows[id_] = self._decode(action, record, row, reply)
+        return rows
 
     def _decode(self, action: str, record: type[Any], row: Any, reply: Reply) -> Any:
-        if isinstance(row, SmmError):
-            return row
         try:
             return self.converter.structure(row, record)
         except UnreadableError as problem:
@@ -198,106 +216,79 @@ class Exchange:
                 return await anyio.to_thread.run_sync(read, reply)
             return read(reply)
 
-        call = self._start(question, functools.partial(self._retries.read, attempt), is_write=False)
-        return cast("T", await self._outcome([call], call))
+        async def repeatedly(_: Call) -> T | SmmError:
+            return await self._retries.read(attempt)
+
+        call = self._calls.start(question, repeatedly, is_write=False, budget=self._budget)
+        outcome = await self._calls.result([call], call)
+        if isinstance(outcome, Exception):
+            raise own_copy(outcome)
+        return cast("T", outcome)
 
     async def write(self, questions: Sequence[Question], read: Callable[[int, Reply], Any]) -> list[Any]:
         """Send each question once, at most, and return what ``read`` makes of the answers, errors among it.
 
-        ``read`` gets the place of the question in ``questions``, and the reply. If the caller is cancelled, what was
-        not begun is not sent any more; what was begun goes on to its own end.
+        ``read`` gets the place of the question in ``questions``, and the reply. If the caller is cancelled, what has
+        not left is not sent any more; what has left goes on to its own end.
 
         Raises:
             ClosedError: nothing of it was sent.
         """
+
+        def job_for(place: int) -> Job:
+            return lambda call: self._write_once(call, functools.partial(read, place))
+
         calls = [
-            self._start(
-                question,
-                functools.partial(self._write_once, question, functools.partial(read, place)),
-            )
+            self._calls.start(question, job_for(place), is_write=True, budget=self._write_budget)
             for place, question in enumerate(questions)
         ]
-        return [await self._result(calls, call) for call in calls]
+        return [await self._calls.result(calls, call) for call in calls]
 
-    async def _write_once(self, question: Question, read: Callable[[Reply], Any]) -> Any:
-        reply = await self._send(question, _BATCH)
-        if isinstance(reply, NotSentError):
-            return reply
-        return unknown(question.action, reply) if isinstance(reply, SmmError) else read(reply)
+    async def place(self, question: Question, ref: str | None, read: Callable[[Reply], Any]) -> Any:
+        """Send an order once, at most, written down in the journal before and after, and return what came of it."""
 
-    def _start(
-        self,
-        question: Question,
-        job: Callable[[], Awaitable[Any]],
-        *,
-        is_write: bool = True,
-    ) -> _Call:
-        loop = self.host.loop_here()
-        call = _Call(loop.make_waiter(), is_write)
-        self._calls.add(call)
-        self.host.start_soon(self._perform, call, question, job, loop.now() + self._budget)
-        return call
+        async def place_once(call: Call) -> Any:
+            return await self._ledger.place(call, ref, lambda: self._write_once(call, read), self._ask_balance)
 
-    async def _result(self, calls: Sequence[_Call], call: _Call) -> Any:
+        call = self._calls.start(question, place_once, is_write=True, budget=self._write_budget)
+        return await self._calls.result([call], call)
+
+    async def _ask_balance(self) -> Decimal | None:
+        reply = await self._send(_wire.ask(self.panel, "balance"), SMALL)
+        balance = reply if isinstance(reply, SmmError) else self.read_balance(reply)
+        return None if isinstance(balance, SmmError) else balance.balance
+
+    def read_balance(self, reply: Reply) -> Balance | SmmError:
+        """Return the balance in an answer, which may be a bare number, or the error it is instead."""
+        answer = self.reader.read_value("balance", reply)
+        if isinstance(answer, SmmError):
+            return answer
+        # An amount beside an error is none, and a wrong key not a balance of 0.
+        refusal = self.reader.refusal("balance", answer, reply) if isinstance(answer, dict) else None
+        if refusal is not None:
+            return refusal
+        value = _wire.unwrap(answer)
         try:
-            return await call.waiter
-        except BaseException:
-            for one in calls:
-                one.is_wanted = False
-            raise
+            return self.converter.structure(_wire.balance_row(value), Balance)
+        except (UnreadableError, TypeError):
+            pass
+        return self.reader.refusal("balance", value, reply) or self.reader.bad_shape("balance", reply)
 
-    async def _outcome(self, calls: Sequence[_Call], call: _Call) -> Any:
-        result = await self._result(calls, call)
-        if isinstance(result, Exception):
-            raise own_copy(result)
-        return result
-
-    async def _perform(
-        self,
-        call: _Call,
-        question: Question,
-        job: Callable[[], Awaitable[Any]],
-        deadline: float,
-    ) -> None:
-        outcome: object = None
+    async def _write_once(self, call: Call, read: Callable[[Reply], Any]) -> Any:
+        question = call.question
         try:
-            with anyio.CancelScope(deadline=deadline):
-                async with self._gate:
-                    # Whoever left before its turn has not asked.
-                    if call.is_wanted and not call.waiter.done():
-                        call.is_sent = True
-                        outcome = await job()
-        except Exception as error:  # noqa: BLE001  whatever it is, the caller must hear of it
-            outcome = error
-        finally:
-            self._calls.discard(call)
-            call.answer(self._late(call, question) if outcome is None else outcome)
-            if self._settled is not None:
-                self._settled.set()
-
-    def _late(self, call: _Call, question: Question) -> SmmError:
-        action, seconds = question.action, f"{self._budget:g} seconds"
-        if self.host.is_closed and not call.is_sent:
-            return ClosedError(f"Closed before {action!r} was sent.", action=action)
-        if not call.is_sent:
-            return NotSentError(f"No slot was free for {action!r} within {seconds}.", action=action)
-        if not call.is_write:
-            return NoAnswerError(f"No answer to {action!r} within {seconds}.", action=action)
-        message = f"Whether {action!r} was carried out is not known: no answer in time."
-        return OutcomeUnknownError(message, action=action)
+            reply = await self._transport.send_write(question, call.departure, limit=_BATCH)
+        except NotSentError as error:
+            return error
+        except SmmError as error:
+            return unknown(question.action, error)
+        return read(reply)
 
     def _end(self) -> None:
         """Answer all who wait, but for writes on their way; if their loop has ended, forget what it held."""
-        for call in list(self._calls):
-            if not (call.is_write and call.is_sent):
-                call.answer(ClosedError("Closed before the answer came."))
+        if self.host.is_here:
+            self._calls.answer_closed()
         if not self.host.is_closed:
-            self._calls.clear()
+            self._calls.forget()
             self._gate.reset()
             self._transport.forget()
-
-    async def _wait_for_writes(self) -> None:
-        with anyio.move_on_after(self._grace):
-            while any(call.is_write and call.is_sent for call in self._calls):
-                self._settled = anyio.Event()
-                await self._settled.wait()

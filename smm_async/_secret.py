@@ -56,27 +56,25 @@ def complaint_about_key(text: object) -> str | None:
 def _pattern_for(key: str) -> re.Pattern[str] | None:
     if len(key) < _SHORTEST_REDACTED:
         return None
-    forms = sorted(_forms_of(key), key=len, reverse=True)
-    return re.compile("|".join(re.escape(form) for form in forms), re.IGNORECASE)
-
-
-def _forms_of(key: str) -> set[str]:
     raw = key.encode()
-    in_json = json.dumps(key)[1:-1]
-    plain = {
-        key,
-        json.dumps(key, ensure_ascii=False)[1:-1],
-        in_json,
-        in_json.replace("/", "\\/"),
-    }
-    escaped = {
-        quote(key),
-        quote(key, safe=""),
-        quote_plus(key),
-        html.escape(key),
-        html.escape(key, quote=False),
-    }
-    return plain | escaped | {repr(key)[1:-1], raw.hex()} | _base64_forms(raw)
+    # Letter by letter, for programs differ in which of them they escape, and how.
+    escaped = "".join(_any_of(_forms_of(letter)) for letter in key)
+    return re.compile(f"{escaped}|{_any_of({raw.hex()} | _base64_forms(raw))}", re.IGNORECASE)
+
+
+def _any_of(forms: set[str]) -> str:
+    longest_first = sorted(forms, key=lambda form: (-len(form), form))
+    return f"(?:{'|'.join(map(re.escape, longest_first))})"
+
+
+def _forms_of(letter: str) -> set[str]:
+    """Return what JSON, addresses, forms, HTML and Python's repr, by several libraries, make of one letter."""
+    if letter.isascii() and letter.isalnum():
+        return {letter}
+    code, raw = ord(letter), letter.encode()
+    in_html = {html.escape(letter), *(f"&#{number};" for number in (code, f"0{code}", f"x{code:x}"))}
+    in_json = {json.dumps(letter)[1:-1], f"\\u{code:04x}", f"\\{letter}"}
+    return {letter, quote(letter, safe=""), quote_plus(letter), repr(raw)[2:-1]} | in_html | in_json
 
 
 def _base64_forms(raw: bytes) -> set[str]:

@@ -112,6 +112,9 @@ class BadReplyError(SmmError):
 class OutcomeUnknownError(SmmError):
     """A write may or may not have happened: look at the panel, never repeat it blindly."""
 
+    ref: str | None = None
+    """What the order is called in the client's journal, where there is one."""
+
 
 class ClosedError(SmmError):
     """The client was closed before the answer came."""

@@ -26,6 +26,7 @@ __all__ = [
     "RefillState",
     "RefillStatus",
     "Service",
+    "Unsettled",
 ]
 
 OrderId = NewType("OrderId", str)
@@ -138,6 +139,19 @@ class Balance:
     """Below zero where the panel grants credit."""
     currency: str | None = None
     extra: Mapping[str, Any] = _extra()
+
+
+@attrs.frozen
+class Unsettled:
+    """A write that is on its way, or whose outcome came after its caller had left."""
+
+    action: str
+    fields: Mapping[str, str] = attrs.field(hash=False)
+    """What was sent, without the key."""
+    ref: str | None
+    """What the order is called in the client's journal, where there is one."""
+    outcome: Any = attrs.field(hash=False)
+    """``None`` while it is on its way; then what the call would have returned, or the error it would have raised."""
 
 
 @attrs.frozen(kw_only=True)

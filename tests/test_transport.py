@@ -1,0 +1,362 @@
+"""Which requests a transport gets, what becomes of what it raises, and how many it gets at a time."""
+
+import contextlib
+import traceback
+
+import anyio
+import anyio.lowlevel
+import httpx
+import httpx2
+import pytest
+import respx
+
+import smm_async as smm
+from smm_async._secret import Secret
+from smm_async._transport import Gate, Transport
+from smm_async._wire import ask
+from tests.scripted_transport import Held, ScriptedTransport, answer, failure, never
+from tests.virtual_time import anyio_backend as anyio_backend
+from tests.virtual_time import let_others_run
+
+KEY = "simulated-key"
+PANEL = smm.Panel("https://panel.example/api/v2")
+ORDER = smm.orders.Default(service=1, link="https://example.com/p/1", quantity=100)
+BALANCE = {"balance": "1.50", "currency": "USD"}
+
+
+def client_on(transport, **kwargs):
+    return smm.Client(PANEL, key=KEY, transport=transport, **kwargs)
+
+
+async def send(transport, panel=PANEL):
+    return await Transport(panel, Secret(KEY), transport).send(ask(panel, "balance"), limit=1000)
+
+
+# --- Which transports
+
+
+def test_transport_of_no_known_kind_is_refused():
+    """What is no transport is refused when the client is made, and named by its class."""
+    with httpx.HTTPTransport() as transport:
+        with pytest.raises(ValueError, match="must be an httpx.AsyncBaseTransport, not HTTPTransport"):
+            client_on(transport)
+
+
+@pytest.mark.parametrize("library", [httpx, httpx2], ids=["httpx", "httpx2"])
+async def test_mock_transport_gets_a_complete_request(library):
+    """A mock transport of httpx or its continuation gets the request as a server would."""
+    requests = []
+
+    def handle(request):
+        requests.append((type(request), request.method, str(request.url), request.content))
+        return library.Response(200, json=BALANCE)
+
+    async with client_on(library.MockTransport(handle)) as client:
+        balance = await client.balance()
+
+    assert str(balance.balance) == "1.50"
+    assert requests == [(library.Request, "POST", PANEL.url, b"key=simulated-key&action=balance")]
+
+
+async def test_respx_sees_every_request():
+    """respx, which stands in for the network, sees all requests of a client without a transport of its own."""
+    with respx.mock() as router:
+        route = router.post(PANEL.url).respond(json=BALANCE)
+        async with smm.Client(PANEL, key=KEY, max_in_flight=3) as client, anyio.create_task_group() as tasks:
+            for _ in range(5):
+                tasks.start_soon(client.balance)
+
+    assert route.call_count == 5
+    assert {call.request.content for call in route.calls} == {b"key=simulated-key&action=balance"}
+
+
+async def test_asgi_transport_is_a_panel_in_the_same_process():
+    """An ASGI app behind httpx's transport answers like a panel."""
+    bodies = []
+
+    async def app(scope, receive, send):
+        bodies.append((await receive())["body"])
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b'{"balance": 2}'})
+
+    async with client_on(httpx.ASGITransport(app)) as client:
+        assert (await client.balance()).balance == 2
+
+    assert bodies == [b"key=simulated-key&action=balance"]
+
+
+async def test_given_transport_is_closed_with_the_client():
+    """The client closes the transport it was given, used or not."""
+    transport = ScriptedTransport(answer(BALANCE))
+
+    async with client_on(transport):
+        assert not transport.is_closed
+
+    assert transport.is_closed
+
+
+# --- What is raised
+
+
+class ForeignTransport(httpx.AsyncBaseTransport):
+    """Raises ``error`` before or after it has read what is to be sent, as a library may that maps its errors loosely."""
+
+    def __init__(self, error, *, reads):
+        self._error = error
+        self._reads = reads
+
+    async def handle_async_request(self, request):
+        if self._reads:
+            async for _ in request.stream:
+                pass
+        raise self._error
+
+
+def raising(library, name):
+    """Return a mock transport of ``library`` that raises its exception of this name."""
+
+    def handle(request):
+        raise getattr(library, name)("text with simulated-key")
+
+    return library.MockTransport(handle)
+
+
+PROOFS = ["ConnectError", "ConnectTimeout", "PoolTimeout", "UnsupportedProtocol"]
+NO_PROOFS = [
+    *["ReadError", "ReadTimeout", "WriteError", "WriteTimeout", "CloseError", "RemoteProtocolError"],
+    *["LocalProtocolError", "ProxyError", "DecodingError", "NetworkError", "TransportError", "RequestError"],
+]
+
+
+@pytest.mark.parametrize("library", [httpx, httpx2], ids=["httpx", "httpx2"])
+@pytest.mark.parametrize("name", PROOFS)
+async def test_error_that_proves_that_nothing_left_is_not_sent(library, name):
+    """Only what happens before a connection stands proves that nothing was sent."""
+    with pytest.raises(smm.NotSentError, match=name) as caught:
+        await send(raising(library, name))
+    assert caught.value.action == "balance"
+
+    async with client_on(raising(library, name)) as client:
+        with pytest.raises(smm.NotSentError, match=name):
+            await client.add(ORDER)
+
+
+@pytest.mark.parametrize("library", [httpx, httpx2], ids=["httpx", "httpx2"])
+@pytest.mark.parametrize("name", NO_PROOFS)
+async def test_any_other_error_leaves_a_read_unanswered_and_a_write_unknown(library, name):
+    """After any other error the panel may have got the request: a read has no answer, a write an unknown outcome."""
+    with pytest.raises(smm.NoAnswerError, match=name) as caught:
+        await send(raising(library, name))
+    assert caught.value.action == "balance"
+
+    async with client_on(raising(library, name)) as client:
+        with pytest.raises(smm.OutcomeUnknownError, match=name):
+            await client.add(ORDER)
+
+
+async def test_exception_of_any_kind_is_caught():
+    """A transport may raise what it likes: the client's callers get the client's errors."""
+    with pytest.raises(smm.NoAnswerError, match="ZeroDivisionError"):
+        await send(ForeignTransport(ZeroDivisionError("text"), reads=False))
+
+
+async def test_error_names_the_errno_where_there_is_one():
+    """The number of an operating system's error is told, its text is not."""
+    with pytest.raises(smm.NoAnswerError, match=r"\(ConnectionResetError, errno 104\)"):
+        await send(ForeignTransport(ConnectionResetError(104, "text"), reads=True))
+
+
+@pytest.mark.parametrize("error", [httpx.ConnectError("x"), httpx.ConnectTimeout("x")], ids=repr)
+async def test_foreign_connect_error_counts_only_if_nothing_was_taken(error):
+    """A library that took the body and then says that it could not connect proves nothing."""
+    with pytest.raises(smm.NotSentError):
+        await send(ForeignTransport(error, reads=False))
+    with pytest.raises(smm.NoAnswerError):
+        await send(ForeignTransport(error, reads=True))
+
+
+async def test_foreign_connect_error_proves_nothing_where_the_address_says_all():
+    """A request without a body may have left although nobody took its body."""
+    panel = smm.Panel(PANEL.url, method="GET", bearer=True)
+
+    with pytest.raises(smm.NoAnswerError):
+        await send(ForeignTransport(httpx.ConnectError("x"), reads=False), panel)
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        failure(httpx.ConnectError("simulated-key")),
+        failure(httpx.ReadError("simulated-key")),
+        answer(b"x" * 2000),
+        answer(b"x", content_encoding="br"),
+        answer(b"simulated-key", content_encoding="gzip"),
+    ],
+    ids=["connect", "read", "large", "coding", "gzip"],
+)
+async def test_errors_stand_alone(act):
+    """No exception of the HTTP library hangs on an error, in no way, and none of its frames is in the traceback."""
+    with pytest.raises(smm.SmmError) as caught:
+        await send(ScriptedTransport(act))
+
+    assert caught.value.__cause__ is None
+    assert caught.value.__context__ is None
+    frames = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+    assert {frame.filename.rpartition("/")[2] for frame in frames.stack} == {"test_transport.py", "_transport.py"}
+    assert KEY not in "".join(frames.format())
+
+
+async def test_errors_of_two_calls_are_two_objects():
+    """Every call raises an error of its own, even if the transport raises one object again and again."""
+    async with client_on(ScriptedTransport(failure(httpx.ReadError("x")))) as client:
+        errors = [(await client.statuses([n]))[n] for n in range(2)]
+
+    assert errors[0] is not errors[1]
+
+
+async def test_cancelled_send_is_cancelled():
+    """A cancellation is no error of the transport's: it goes through, and the request's end is waited for."""
+    transport = ScriptedTransport(never)
+
+    with anyio.move_on_after(1.0) as scope:
+        await send(transport)
+
+    assert scope.cancelled_caught
+    assert transport.open == 0
+
+
+# --- How many at a time
+
+
+async def test_gate_lets_in_as_many_as_it_has_places():
+    """Never more are inside than there are places, and all get in."""
+    gate, inside, most, done = Gate(3), 0, 0, 0
+
+    async def one():
+        nonlocal inside, most, done
+        async with gate:
+            inside += 1
+            most = max(most, inside)
+            await anyio.sleep(1.0)
+            inside -= 1
+        done += 1
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(10):
+            tasks.start_soon(one)
+
+    assert (most, done) == (3, 10)
+
+
+async def test_gate_lets_in_by_order_of_arrival():
+    """First come, first served."""
+    gate, order = Gate(1), []
+
+    async def one(number):
+        async with gate:
+            order.append(number)
+            await anyio.lowlevel.checkpoint()
+
+    async with anyio.create_task_group() as tasks:
+        for number in range(5):
+            tasks.start_soon(one, number)
+            await let_others_run()
+
+    assert order == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("leave", ["waiting", "inside", "error"])
+async def test_gate_has_its_places_back_from_whoever_leaves(leave):
+    """Whoever is cancelled before it or behind it, or raises behind it, takes no place along."""
+    gate = Gate(1)
+
+    async def one(scope):
+        with scope, contextlib.suppress(KeyError):
+            async with gate:
+                if leave == "error":
+                    raise KeyError
+                await anyio.sleep_forever()
+
+    scopes = [anyio.CancelScope() for _ in range(3)]
+    async with anyio.create_task_group() as tasks:
+        for scope in scopes:
+            tasks.start_soon(one, scope)
+        await let_others_run()
+        for scope in scopes[:: -1 if leave == "waiting" else 1]:
+            scope.cancel()
+            await let_others_run()
+
+    with anyio.fail_after(1.0):
+        async with gate:
+            pass
+
+
+@pytest.mark.parametrize("places", [1, 3])
+async def test_client_never_has_more_requests_open_than_it_may(places):
+    """Merged lookups, reads and writes together have at most as many requests open as the client may have."""
+    held = Held(answer({"error": "No."}, 200))
+    transport = ScriptedTransport(held)
+
+    async def ask(call, *args):
+        with pytest.raises(smm.SmmError):
+            await call(*args)
+
+    async with client_on(transport, max_in_flight=places) as client, anyio.create_task_group() as tasks:
+        for number in range(4):
+            tasks.start_soon(ask, client.balance)
+            tasks.start_soon(ask, client.add, ORDER)
+            tasks.start_soon(ask, client.status, number)
+            tasks.start_soon(ask, client.refill_status, number)
+        await transport.wait_for_requests(places)
+        await let_others_run()
+        assert transport.open == places
+        held.release()
+
+    assert transport.most_open == places
+    assert len(transport.requests) >= 10
+
+
+class Suspended:
+    """Waits for ever, without any loop."""
+
+    def __await__(self):
+        yield
+
+
+async def test_gate_gives_nothing_back_for_whoever_is_thrown_away():
+    """A task that its dead loop throws away takes no place in the next loop's gate, and gives none back."""
+    gate = Gate(1)
+
+    async def stay_inside():
+        async with gate:
+            await Suspended()
+
+    forgotten, current = stay_inside(), stay_inside()
+    forgotten.send(None)
+    gate.reset()
+    current.send(None)
+    forgotten.close()
+
+    with anyio.move_on_after(1.0) as scope:
+        async with gate:
+            pytest.fail("Two were inside.")
+    assert scope.cancelled_caught
+    with pytest.raises(ZeroDivisionError):
+        current.throw(ZeroDivisionError)
+
+
+async def test_connections_of_a_dead_loop_are_not_used_again():
+    """A request that its dead loop throws away takes its connection along."""
+    transport = Transport(PANEL, Secret(KEY))
+    transport._make = lambda **_: made.pop(0)
+    made = [ScriptedTransport(Suspended), ScriptedTransport(answer(BALANCE))]
+    first, second = made
+
+    forgotten = transport.send(ask(PANEL, "balance"), limit=1000)
+    forgotten.send(None)
+    transport.forget()
+    forgotten.close()
+    for _ in range(2):
+        await transport.send(ask(PANEL, "balance"), limit=1000)
+
+    assert (len(first.requests), len(second.requests)) == (1, 2)
