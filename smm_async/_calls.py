@@ -100,10 +100,7 @@ class Calls:
         try:
             with anyio.CancelScope(deadline=deadline):
                 async with self._gate:
-                    # Whoever left before its turn has not asked.
-                    if call.is_wanted and not call.waiter.done():
-                        call.is_begun = True
-                        outcome = await job(call)
+                    outcome = await self._begin(call, job)
         except Exception as error:  # noqa: BLE001  whatever it is, the caller must hear of it
             outcome = self._failed(call, error)
         except GeneratorExit:
@@ -112,6 +109,13 @@ class Calls:
             raise
         finally:
             self._end(call, self._late(call) if outcome is _MISSING else outcome)
+
+    async def _begin(self, call: Call, job: Job) -> Any:
+        # Whoever left before its turn has not asked.
+        if not call.is_wanted or call.waiter.done():
+            return _MISSING
+        call.is_begun = True
+        return await job(call)
 
     def _end(self, call: Call, outcome: Any) -> None:
         if call.has_ended:

@@ -268,11 +268,14 @@ class Client:
     async def reconcile(self, ref: str, *, settle: float = 120.0, neighbours: int = 0) -> Reconciliation:
         """Look for evidence of whether an open order was placed. Nothing is sent but reads, and nothing is decided.
 
-        Tell the journal what you decide with `Journal.settle()`.
+        Tell the journal what you decide with `Journal.settle()`. Only what the journal knows is taken into account: an
+        order at the same price that was placed without it, or a refund of just this sum, may pass for this order, or
+        hide it. So may an order that the panel books after ``settle`` seconds.
 
         Args:
             ref: what the order is called in the journal.
-            settle: seconds after its sending to wait first; panels book late. Less than a minute invites wrong answers.
+            settle: seconds to wait after its sending has ended, by the machine's clock; panels book late. Less than a
+                minute invites wrong answers.
             neighbours: how many ids after the last order that the journal knows may be looked up, 0 to 1,000, one
                 request for a hundred. It helps where ids ascend, and only if the panel does not mind.
 

@@ -40,20 +40,20 @@ def serve(orders: int, lines: Iterator[str], replies: BinaryIO) -> None:
         return
     panel = SimulatedPanel(key, dialect=STANDARD, first_order=_FIRST_ORDER, durations=_DURATIONS)
     panel.seed_orders(orders)
-    # It listens from here on: who connects before the server runs is served when it does.
-    listener = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(panel, http="h11", lifespan="off", log_config=None, access_log=False))
-    thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
-    thread.start()
-    try:
-        url = f"http://127.0.0.1:{listener.getsockname()[1]}/api/v2"
-        _reply(replies, {"url": url, "first_order": _FIRST_ORDER})
-        for _ in lines:
-            counted = panel.ids_per_request("status")
-            _reply(replies, {"requests": len(counted), "ids": sum(counted)})
-    finally:
-        server.should_exit = server.force_exit = True
-        thread.join(_CLOSING_SECONDS)
+    # It listens from here on: who connects before the server runs is served when it does.
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
+        thread.start()
+        try:
+            url = f"http://127.0.0.1:{listener.getsockname()[1]}/api/v2"
+            _reply(replies, {"url": url, "first_order": _FIRST_ORDER})
+            for _ in lines:
+                counted = panel.ids_per_request("status")
+                _reply(replies, {"requests": len(counted), "ids": sum(counted)})
+        finally:
+            server.should_exit = server.force_exit = True
+            thread.join(_CLOSING_SECONDS)
 
 
 def _reply(replies: BinaryIO, row: Mapping[str, object]) -> None:

@@ -69,10 +69,11 @@ _NEW: Final = f"""
     on conflict (ref) do update set state = excluded.state, note = '', balance = excluded.balance,
         attempt = excluded.attempt, since = excluded.since, changed = excluded.changed,
         opened_at = excluded.opened_at, ends_at = excluded.ends_at
-"""
+"""  # noqa: S608  our own text
 # A clock that was turned back must not make anybody wait until it has come round again.
 _AGE: Final = f"(julianday(max({_NOW}, opened_at)) - julianday(ends_at)) * 86400"
 _LONGEST_WAIT: Final = 1e9
+_MOMENT: Final = 0.1
 # SQLITE_BUSY and SQLITE_PROTOCOL, whatever their upper bits say of the reason.
 _BUSY: Final = frozenset({5, 15})
 
@@ -109,10 +110,10 @@ class Entry:
     """When it was last about to be sent, in UTC by this machine's clock, for people to read."""
 
 
-def transact(path: str, patience: float, call: Callable[[sqlite3.Connection], T]) -> T:
+def transact(path: str, call: Callable[[sqlite3.Connection], T]) -> T:
     """Return what ``call`` makes of the open file; what it changed is on the disk then.
 
-    If anything fails, the disk among it, nothing is changed. Waits at most ``patience`` seconds for other processes.
+    If anything fails, the disk among it, nothing is changed. Waits for others for a moment only, see `is_busy()`.
 
     Raises:
         ValueError: the file was made by another version.
@@ -120,7 +121,7 @@ def transact(path: str, patience: float, call: Callable[[sqlite3.Connection], T]
     import sqlite3  # noqa: PLC0415  who keeps no journal need not load it
 
     # Closing without a commit takes everything back.
-    with closing(sqlite3.connect(path, timeout=patience, isolation_level=None)) as db:
+    with closing(sqlite3.connect(path, timeout=_MOMENT, isolation_level=None)) as db:
         db.execute("pragma synchronous = full")
         db.execute("pragma fullfsync = on")
         db.execute("pragma journal_mode = wal")
@@ -208,7 +209,7 @@ def begin(
     return entry
 
 
-def finish(db: sqlite3.Connection, ref: str, state: EntryState, attempt: str, order: str | None, note: str) -> Entry:
+def finish(db: sqlite3.Connection, ref: str, state: EntryState, *, attempt: str, order: str | None, note: str) -> Entry:
     """Write down what became of an attempt, and return the order as it stands now."""
     entry = _known(db, ref)
     is_placed, was_placed = state is EntryState.PLACED, entry.state is EntryState.PLACED

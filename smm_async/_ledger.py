@@ -119,7 +119,9 @@ class _Attempt:
                     self.ref, _state_after(outcome), attempt=self.token, order=order, note=note
                 )
             except Exception:  # noqa: BLE001  the caller gets the outcome all the same
-                _LOG.exception("What became of order %r could not be written down: it stays in the journal as it was.", self.ref)
+                _LOG.exception(
+                    "What became of order %r could not be written down: it stays in the journal as it was.", self.ref
+                )
             else:
                 if order is not None and entry.order != order:
                     _LOG.error("Order %r was placed a second time: as %s and as %s.", self.ref, entry.order, order)

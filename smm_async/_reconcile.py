@@ -100,19 +100,23 @@ def judge_balance(entry: Entry, now: Balance, price: Decimal | None, others: Seq
     """
     if entry.balance is None:
         return Finding(Verdict.UNKNOWN, "The balance before the order is not in the journal (Journal(evidence=True)).")
-    spent = entry.balance - now.balance
     seen = f"The balance went from {entry.balance} to {now.balance}"
     if others:
-        return Finding(Verdict.UNKNOWN, f"{seen}, but other orders may have moved it, {len(others)} by the journal.")
+        return Finding(Verdict.UNKNOWN, f"{seen}, but {len(others)} other orders in the journal may have moved it.")
     if price is None:
         return Finding(Verdict.UNKNOWN, f"{seen}; the order's price is not known.")
-    if price < _finest(entry.balance, now.balance):
-        return Finding(Verdict.UNKNOWN, f"{seen}; a price of {price} might not show in it.")
-    if spent == price:
-        return Finding(Verdict.PLACED, f"{seen}, by exactly the order's price of {price}.")
-    if spent == 0:
-        return Finding(Verdict.NOT_PLACED, f"{seen}; the order would have cost {price}.")
-    return Finding(Verdict.UNKNOWN, f"{seen}, which is not the order's price of {price}.")
+    verdict, meaning = _compare(entry.balance, now.balance, price)
+    return Finding(verdict, seen + meaning)
+
+
+def _compare(before: Decimal, now: Decimal, price: Decimal) -> tuple[Verdict, str]:
+    if price < _finest(before, now):
+        return Verdict.UNKNOWN, f"; a price of {price} might not show in it."
+    if before - now == price:
+        return Verdict.PLACED, f", by exactly the order's price of {price}."
+    if before == now:
+        return Verdict.NOT_PLACED, f"; the order would have cost {price}."
+    return Verdict.UNKNOWN, f", which is not the order's price of {price}."
 
 
 def judge_neighbours(

@@ -25,8 +25,6 @@ T = TypeVar("T")
 # The figures of the AWS SDKs' standard mode: a client in an outage makes 35 repetitions, and then none until it succeeds.
 _ATTEMPTS: Final = 3
 _FIRST_PAUSE: Final = 0.05
-_FIRST_PAUSE_THROTTLED: Final = 1.0
-_LONGEST_PAUSE: Final = 20.0
 _QUOTA: Final = 500
 _PRICE: Final = 14
 _PRICE_THROTTLED: Final = 5
@@ -73,8 +71,7 @@ class Retries:
     def _length(self, number: int, error: SmmError) -> float:
         if isinstance(error, (RateLimitedError, MaintenanceError)) and error.retry_after is not None:
             return error.retry_after
-        first = _FIRST_PAUSE_THROTTLED if _is_throttled(error) else _FIRST_PAUSE
-        return self._jitter.random() * min(_LONGEST_PAUSE, first * 2.0**number)
+        return self._jitter.random() * _FIRST_PAUSE * 2.0**number
 
 
 def _is_throttled(error: SmmError) -> bool:
@@ -83,8 +80,8 @@ def _is_throttled(error: SmmError) -> bool:
 
 def _says_later(error: SmmError) -> bool:
     """Return whether the same request may do better soon. A panel that refuses is asked again only if it says when."""
-    if _is_throttled(error):
-        return isinstance(error, (RateLimitedError, MaintenanceError)) and error.retry_after is not None
+    if isinstance(error, (RateLimitedError, MaintenanceError)):
+        return error.retry_after is not None
     if isinstance(error, BadReplyError):
         return (error.status_code or 0) >= 500  # noqa: PLR2004
     return isinstance(error, (NotSentError, NoAnswerError)) and not isinstance(error, UnresolvedError)

@@ -18,6 +18,7 @@ from typing import Any, Final, TypeAlias
 from urllib.parse import urlsplit
 
 import anyio
+import anyio.lowlevel
 import httpx
 
 from smm_async._secret import Secret
@@ -130,7 +131,9 @@ class Transport:
         transports = [*self._made, *([] if self._given is None else [self._given])]
         self.forget()
         for transport in transports:
-            await transport.aclose()
+            # A connection that cannot say goodbye, for one because its loop has ended, is gone as well.
+            with contextlib.suppress(Exception):
+                await transport.aclose()
 
     async def send(self, question: Question, *, limit: int) -> Reply:
         """Send a read, once, and return the answer, of at most ``limit`` bytes before and after unpacking.
@@ -159,6 +162,8 @@ class Transport:
         On a connection of its own, a server that hangs up has not got the request before. ``departure`` tells how far
         it came, also when this is cancelled. A transport that was given keeps its own connections.
         """
+        # A thread that was waited for does not tell that the time is over, and not every transport looks before it sends.
+        await anyio.lowlevel.checkpoint_if_cancelled()
         transport = self._given or self._make(keep=0)
         try:
             outcome = await self._exchange(transport, question, limit, departure)
@@ -232,9 +237,7 @@ class Transport:
 class _Body:
     """What is sent. The key joins it only while it is read, so that no frame outside ever holds both."""
 
-    def __init__(
-        self, panel: Panel, key: Secret, question: Question, departure: Departure | None = None
-    ) -> None:
+    def __init__(self, panel: Panel, key: Secret, question: Question, departure: Departure | None = None) -> None:
         self._panel = panel
         self._key = key
         self._question = question

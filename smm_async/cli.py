@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     missing = [name for name in _EXTRA if find_spec(name) is None]
     if missing:
-        _complain(f"smm-async needs {' and '.join(missing)}: pip install 'smm_async[cli]'")
+        _complain(f"smm-async needs {', '.join(missing)}: pip install 'smm_async[cli]'")
         return _FAILED
     code = _STOPPED
     try:

@@ -128,8 +128,8 @@ class Journal:
         Raises:
             ValueError: another order is under this ref.
         """
-        how = {"attempt": attempt, "within": within, "balance": balance, "since": since}
-        return await self._run(functools.partial(file.begin, ref=ref, action=action, fields=fields, **how))
+        order = functools.partial(file.begin, ref=ref, action=action, fields=fields, attempt=attempt)
+        return await self._run(lambda db: order(db, within=within, balance=balance, since=since))
 
     async def finish(
         self, ref: str, state: EntryState, *, attempt: str, order: str | None = None, note: str = ""
@@ -142,7 +142,7 @@ class Journal:
         Raises:
             LookupError: there is no order under ``ref``.
         """
-        return await self._run(lambda db: file.finish(db, ref, state, attempt, order, note))
+        return await self._run(lambda db: file.finish(db, ref, state, attempt=attempt, order=order, note=note))
 
     async def age(self, ref: str) -> float:
         """Return how many seconds ago its sending ended, by the machine's clock; less than 0 while it may go on.
@@ -168,13 +168,13 @@ class Journal:
         limiter = anyio.CapacityLimiter(1)
         give_up_at = min(anyio.current_time() + _BUSY_SECONDS, anyio.current_effective_deadline())
         while True:
-            patience = max(0.0, give_up_at - anyio.current_time())
             try:
-                return await anyio.to_thread.run_sync(file.transact, self._path, patience, call, limiter=limiter)
+                return await anyio.to_thread.run_sync(file.transact, self._path, call, limiter=limiter)
             except Exception as error:
                 if not file.is_busy(error) or anyio.current_time() >= give_up_at:
                     raise
-            # SQLite does not always wait by itself: not while another process makes the file, or has just closed it.
+            # SQLite itself would wait where nobody can be cancelled, and not always: not while another process makes
+            # the file, or has just closed it.
             await anyio.sleep(_BUSY_PAUSE)
 
 

@@ -19,6 +19,10 @@ __all__ = ["D3MWORLD", "ONE_DG", "STANDARD_ACTIONS", "Action", "Panel"]
 _FIELD_NAME = re.compile(r"[A-Za-z0-9_.\[\]-]{1,64}")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9-]{1,64}")
 _HEADER_VALUE = re.compile(r"[ -~]*")
+# A second one would contradict the first; for one of them there is `Panel.user_agent`.
+_OWN_HEADERS = frozenset(
+    {"host", "content-length", "content-type", "transfer-encoding", "accept-encoding", "user-agent"}
+)
 
 
 @attrs.frozen
@@ -107,6 +111,9 @@ def _check_headers(_: object, attribute: attrs.Attribute[Any], value: Mapping[st
     for name, text in value.items():
         if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(text):
             message = f"{attribute.name} has an entry {name!r} that is not a plain ASCII header."
+            raise ValueError(message)
+        if name.lower() in _OWN_HEADERS:
+            message = f"{attribute.name} has an entry {name!r} that the client sets itself."
             raise ValueError(message)
 
 

@@ -61,8 +61,8 @@ class Order:
 class Family:
     """Some orders, which of them were asked for, and an answer."""
 
-    orders: list
-    asked: list
+    orders: list[Order]
+    asked: list[str]
     body: bytes
 
     def truth(self):

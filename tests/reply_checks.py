@@ -13,7 +13,7 @@ class Outcome:
     """What came of a case: the result or error, one for each id of a batch, and the forms that were sent."""
 
     value: object
-    forms: list
+    forms: list[dict[str, str]]
 
     @property
     def error(self):

@@ -148,7 +148,7 @@ def test_missing_extra_names_the_remedy(names):
     process = run_python("-c", code)
 
     assert (process.returncode, process.stdout) == (1, "")
-    assert process.stderr == f"smm-async needs {' and '.join(names)}: pip install 'smm_async[cli]'\n"
+    assert process.stderr == f"smm-async needs {', '.join(names)}: pip install 'smm_async[cli]'\n"
 
 
 def test_library_does_not_import_the_command_line():

@@ -273,22 +273,27 @@ async def test_call_returns_the_json_of_any_action():
 
 
 @pytest.mark.parametrize(
-    ("reply", "error"),
+    ("text", "error"),
     [
-        (httpx.Response(200, text='{"error": "Incorrect request"}'), smm.UnsupportedActionError),
-        (httpx.Response(200, text="<html>"), smm.OutcomeUnknownError),
-        (httpx.Response(200, text="17"), smm.BadReplyError),
+        ('{"error": "Incorrect request"}', smm.UnsupportedActionError),
+        ("<html>", smm.OutcomeUnknownError),
     ],
+    ids=["refused", "html"],
 )
-async def test_a_strange_answer_is_an_error(reply, error):
-    """A raw call's refusal is a refusal, its lost answer unknown; a balance that is none is a bad reply."""
-    async with smm.Client(
-        "https://panel.example/api/v2", key=KEY, transport=httpx.MockTransport(lambda _: reply)
-    ) as client:
+async def test_call_with_a_strange_answer_is_an_error(text, error):
+    """A raw call's refusal is a refusal; where its answer is none, what it did is unknown."""
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, text=text))
+    async with smm.Client("https://panel.example/api/v2", key=KEY, transport=transport) as client:
         with pytest.raises(error):
-            if error is smm.BadReplyError:
-                await client.services()
             await client.call("anything")
+
+
+async def test_a_catalogue_that_is_none_is_a_bad_reply():
+    """A number is no list of services."""
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, text="17"))
+    async with smm.Client("https://panel.example/api/v2", key=KEY, transport=transport) as client:
+        with pytest.raises(smm.BadReplyError):
+            await client.services()
 
 
 @pytest.mark.parametrize("fields", [{"key": "x"}, {"action": "x"}, {"flag": True}, {"rate": 0.5}, {"text": "a\0b"}])
@@ -396,10 +401,14 @@ async def test_a_client_is_used_without_being_entered():
 
 async def test_the_users_own_exception_leaves_bare(panel):
     """What the user raises inside ``async with`` comes out as it is."""
-    with pytest.raises(ZeroDivisionError):
+
+    async def use_and_fail():
         async with smm.Client(panel.url, key=KEY, transport=panel.transport()) as client:
             await client.statuses(panel.seed_orders(3))
             raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await use_and_fail()
 
 
 def test_a_client_shows_its_address_and_not_its_key(panel):

@@ -102,10 +102,10 @@ def test_unreadable_status_in_a_row_is_refused(bad):
 )
 def test_order_state_and_the_panels_own_word(word, state):
     """The state is read, and the word is kept as it came."""
-    for model in (OrderStatus, ProductOrderStatus):
-        status = CONVERTER.structure({"charge": "1", "status": word}, model)
+    row = {"charge": "1", "status": word}
+    status, bought = CONVERTER.structure(row, OrderStatus), CONVERTER.structure(row, ProductOrderStatus)
 
-        assert (status.state, status.status) == (state, word)
+    assert (status.state, status.status) == (bought.state, bought.status) == (state, word)
 
 
 def test_numeric_status_is_unknown():
@@ -197,7 +197,15 @@ def test_product_order_status_rows():
     assert CONVERTER.structure({"status": "Canceled", "note": "Unknown"}, ProductOrderStatus).note == "Unknown"
 
 
-SERVICE = {"service": 411, "name": "Likes", "type": "Default", "category": "IG", "rate": "0.84", "min": "20", "max": "9"}
+SERVICE = {
+    "service": 411,
+    "name": "Likes",
+    "type": "Default",
+    "category": "IG",
+    "rate": "0.84",
+    "min": "20",
+    "max": "9",
+}
 
 
 @pytest.mark.parametrize(

@@ -1,94 +1,27 @@
-"""Requests that are not merged: reads that may be repeated, writes that may not, and who hears what of them."""
-
-import functools
+"""Requests that are not merged: what is sent, once or again, and who hears of it."""
 
 import anyio
 import httpx
 import pytest
 
 import smm_async as smm
-from smm_async.panels import STANDARD_ACTIONS, Action
-from tests.scripted_transport import Held, ScriptedTransport, after, answer, failure, never, refused
-from tests.virtual_time import anyio_backend as anyio_backend
-from tests.virtual_time import let_others_run
-
-KEY = "simulated-key"
-ORDER = smm.orders.Default(service=1, link="https://example.com/p/1", quantity=100)
-BALANCE = answer({"balance": "1.50", "currency": "USD"})
-PLACED = answer({"order": 23501})
-DONE = answer({"refill": 1, "cancel": 1, "order": 1})  # to any write, about order 1
-ASKED = answer({"refill": 1, "cancel": 1})
-# One id a request, so that several are several requests.
-SINGLY = smm.Panel(
-    "https://panel.example/api/v2",
-    actions={**STANDARD_ACTIONS, "refill": Action("refill", "order"), "cancel": Action("cancel", "order")},
+from smm_async.panels import STANDARD_ACTIONS
+from tests.calling import (
+    ASKED,
+    BALANCE,
+    DONE,
+    KEY,
+    READS,
+    WRITES,
+    Outcomes,
+    bodies,
+    client_on,
+    direct_read,
+    every_read,
+    every_write,
 )
-WRITES = {
-    "add": lambda client: client.add(ORDER),
-    "add_product_order": lambda client: client.add_product_order(1, 1, "me@example.com"),
-    "refill": lambda client: client.refill(1),
-    "refills": lambda client: raised(client.refills([1])),
-    "cancel": lambda client: client.cancel(1),
-    "cancels": lambda client: raised(client.cancels([1])),
-    "call": lambda client: client.call("anything"),
-}
-READS = {
-    "balance": lambda client: client.balance(),
-    "services": lambda client: client.services(),
-    "products": lambda client: client.products(),
-    "status": lambda client: client.status(1),
-    "refill_status": lambda client: client.refill_status(1),
-}
-every_write = pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
-every_read = pytest.mark.parametrize("read", READS.values(), ids=READS)
-direct_read = pytest.mark.parametrize("read", [READS["balance"], READS["services"]], ids=["balance", "services"])
-
-
-async def raised(mapping):
-    """Return the only value of a mapping, or raise it."""
-    (value,) = (await mapping).values()
-    if isinstance(value, Exception):
-        raise value
-    return value
-
-
-def client_on(transport, **kwargs):
-    return smm.Client(SINGLY, key=KEY, transport=transport, **kwargs)
-
-
-class Outcomes:
-    """Makes calls in tasks, and keeps what becomes of them and when."""
-
-    def __init__(self, tasks):
-        self._tasks = tasks
-        self._started = anyio.current_time()
-        self.kept = []
-
-    def start(self, call, *args):
-        """Start a call, and return what cancels it."""
-        scope = anyio.CancelScope()
-
-        async def keep():
-            with scope:
-                try:
-                    outcome = await call(*args)
-                except smm.SmmError as error:
-                    outcome = error
-                self.kept.append((round(anyio.current_time() - self._started, 3), outcome))
-
-        self._tasks.start_soon(keep)
-        return scope
-
-    @property
-    def types(self):
-        return [(at, type(outcome)) for at, outcome in self.kept]
-
-
-def bodies(transport):
-    return [request.body.decode().removeprefix("key=simulated-key&action=") for request in transport.requests]
-
-
-# --- Cancelled callers
+from tests.scripted_transport import Held, ScriptedTransport, after, answer, failure, refused
+from tests.virtual_time import anyio_backend, let_others_run  # noqa: F401  a fixture is used by its name
 
 
 @pytest.mark.parametrize("call", [*WRITES.values(), *READS.values()], ids=[*WRITES, *READS])
@@ -166,6 +99,22 @@ async def test_several_writes_of_a_caller_that_leaves_end_with_the_one_in_flight
     assert len(transport.requests) == 1
 
 
+async def test_several_writes_of_a_caller_that_leaves_are_kept_as_far_as_they_came():
+    """What the caller had not been told yet can be looked up: what was answered, and what was on its way."""
+    held = Held(ASKED)
+    transport = ScriptedTransport(ASKED, held)
+
+    async with client_on(transport, max_in_flight=1) as client, anyio.create_task_group() as tasks:
+        scope = Outcomes(tasks).start(client.refills, [1, 2])
+        await transport.wait_for_requests(2)
+        scope.cancel()
+        await let_others_run()
+        assert len(client.unsettled()) == 2
+        held.release()
+        await let_others_run()
+        assert all(isinstance(one.outcome, dict) for one in client.unsettled())
+
+
 async def test_several_writes_are_sent_at_once_within_the_gate():
     """One call's several requests do not wait for each other, and each is sent once."""
     transport = ScriptedTransport(after(1.0, ASKED))
@@ -178,9 +127,6 @@ async def test_several_writes_are_sent_at_once_within_the_gate():
     assert answers == {1: "1", 2: "1", 3: "1"}
     assert sorted(bodies(transport)) == ["cancel&order=1", "cancel&order=2", "cancel&order=3"]
     assert waited == pytest.approx(2.0)
-
-
-# --- Once, or again
 
 
 @every_write
@@ -223,264 +169,30 @@ async def test_read_is_asked_three_times_at_most(read):
 
 async def test_nothing_is_an_answer_to_any_action():
     """A panel may answer null, or nothing at all, to an action that only it knows."""
-    transport = ScriptedTransport(answer(None), answer(b""), answer(False), answer([]))
+    transport = ScriptedTransport(*map(answer, [None, b"", False, []]))
 
     async with client_on(transport) as client:
         assert [await client.call("ping") for _ in range(4)] == [None, None, False, []]
         assert client.unsettled() == []
 
 
-@pytest.mark.parametrize("call", [WRITES["call"], READS["balance"]], ids=["write", "read"])
-async def test_mistake_in_the_client_is_not_hidden(monkeypatch, call):
-    """What goes wrong in reading an answer, against all rules, is raised to the caller, and the client goes on."""
+@pytest.mark.parametrize(
+    ("call", "error_type"),
+    [(READS["balance"], ZeroDivisionError), (WRITES["call"], smm.OutcomeUnknownError)],
+    ids=["read", "write"],
+)
+async def test_mistake_in_the_client_is_not_hidden(monkeypatch, caplog, call, error_type):
+    """What goes wrong in reading an answer, against all rules, reaches the caller; a write is in doubt then."""
     transport = ScriptedTransport(BALANCE)
 
     async with client_on(transport) as client:
         with monkeypatch.context() as patch:
             patch.setattr(type(client._exchange.reader), "read_value", lambda *_: 1 / 0)
-            with pytest.raises(ZeroDivisionError):
+            with pytest.raises(error_type):
                 await call(client)
         await client.balance()
 
-
-# --- Budgets
-
-
-@pytest.mark.parametrize(("call", "seconds"), [(WRITES["add"], 60.0), (READS["balance"], 30.0)], ids=["write", "read"])
-async def test_call_that_gets_no_slot_within_its_budget_is_not_sent(call, seconds):
-    """Waiting for a slot counts: whoever gets none has sent nothing, and may repeat it."""
-    transport = ScriptedTransport(never)
-
-    async with anyio.create_task_group() as tasks:
-        outcomes = Outcomes(tasks)
-        async with client_on(transport, max_in_flight=1, grace=0.0) as client:
-            tasks.start_soon(functools.partial(raised_away, client.call, "hang"))
-            await transport.wait_for_requests(1)
-            outcomes.start(call, client)
-            await anyio.sleep(100.0)
-
-    assert outcomes.types[0] == (seconds, smm.NotSentError)
-    assert bodies(transport) == ["hang"]
-
-
-async def raised_away(call, *args):
-    """Make a call whatever comes of it."""
-    try:
-        await call(*args)
-    except smm.SmmError:
-        pass
-
-
-@pytest.mark.parametrize(
-    ("call", "at", "error_type"),
-    [
-        (READS["balance"], 5.0, smm.NoAnswerError),
-        (READS["status"], 5.0, smm.NoAnswerError),
-        (WRITES["add"], 7.0, smm.OutcomeUnknownError),
-        (WRITES["call"], 7.0, smm.OutcomeUnknownError),
-    ],
-    ids=["balance", "status", "add", "call"],
-)
-async def test_call_in_flight_at_the_end_of_its_budget_is_ended(call, at, error_type):
-    """Reads and writes have budgets of their own; a write that may have left ends in doubt, and its request too."""
-    transport = ScriptedTransport(never)
-
-    async with client_on(transport, budget=5.0, write_budget=7.0) as client, anyio.create_task_group() as tasks:
-        outcomes = Outcomes(tasks)
-        outcomes.start(call, client)
-        await anyio.sleep(8.0)
-        assert outcomes.types == [(at, error_type)]
-        assert transport.open == 0
-        assert client.unsettled() == []
-
-
-async def test_budget_holds_over_all_attempts():
-    """Repetitions and the pauses before them do not add to the budget."""
-    busy = answer({"error": "Too many requests"}, 429, retry_after="4")
-    transport = ScriptedTransport(busy, never)
-
-    async with client_on(transport, budget=6.0) as client, anyio.create_task_group() as tasks:
-        outcomes = Outcomes(tasks)
-        outcomes.start(client.balance)
-        await anyio.sleep(8.0)
-
-    assert outcomes.types == [(6.0, smm.NoAnswerError)]
-    assert len(transport.requests) == 2
-
-
-class StuckTransport(httpx.AsyncBaseTransport):
-    """Never gets as far as to take what is to be sent."""
-
-    async def handle_async_request(self, request):
-        await anyio.sleep_forever()
-
-
-async def test_write_that_is_still_connecting_at_the_end_of_its_budget_is_not_sent():
-    """A write of which the panel cannot have got anything may be repeated."""
-    async with client_on(StuckTransport(), write_budget=5.0) as client:
-        with pytest.raises(smm.NotSentError):
-            await client.add(ORDER)
-        assert client.unsettled() == []
-
-
-# --- Closing
-
-
-@every_read
-async def test_reads_are_answered_at_the_instant_of_closing(read):
-    """Closing answers all reads at once, in flight or not, and says what was asked for."""
-    transport = ScriptedTransport(never)
-
-    async with anyio.create_task_group() as tasks:
-        outcomes = Outcomes(tasks)
-        async with client_on(transport, max_in_flight=1) as client:
-            outcomes.start(read, client)
-            outcomes.start(read, client)
-            await transport.wait_for_requests(1)
-            await let_others_run()
-
-    assert outcomes.types == [(0.0, smm.ClosedError)] * 2
-    assert transport.open == 0
-    assert [error.action for _, error in outcomes.kept] == [bodies(transport)[0].partition("&")[0]] * 2
-
-
-@every_write
-async def test_write_in_flight_has_the_grace_time_to_be_answered(write):
-    """Closing waits for a write on its way, and its caller gets the answer."""
-    transport = ScriptedTransport(after(6.0, DONE))
-
-    async with anyio.create_task_group() as tasks:
-        outcomes = Outcomes(tasks)
-        async with client_on(transport) as client:
-            outcomes.start(write, client)
-            await transport.wait_for_requests(1)
-        closed_at = anyio.current_time() - outcomes._started
-
-    ((at, outcome),) = outcomes.kept
-    assert (at, closed_at) == (6.0, pytest.approx(6.0, abs=0.01))
-    assert not isinstance(outcome, Exception)
-    assert transport.is_closed
-
-
-@every_write
-@pytest.mark.parametrize("grace", [0.0, 3.0])
-async def test_write_unanswered_after_the_grace_time_is_in_doubt(write, grace):
-    """A write that is still unanswered then may have been carried out."""
-    transport = ScriptedTransport(never)
-
-    async with anyio.create_task_group() as tasks:
-        outcomes = Outcomes(tasks)
-        async with client_on(transport, grace=grace) as client:
-            outcomes.start(write, client)
-            await transport.wait_for_requests(1)
-
-    assert outcomes.types == [(grace, smm.OutcomeUnknownError)]
-    assert (transport.open, transport.is_closed) == (0, True)
-
-
-@every_write
-async def test_write_that_waits_for_a_slot_is_closed_and_not_sent(write):
-    """Closing answers at once what was not sent, and a slot that becomes free in the grace time is not used."""
-    held = Held(ASKED)
-    transport = ScriptedTransport(held)
-
-    async with anyio.create_task_group() as tasks:
-        outcomes = Outcomes(tasks)
-        async with client_on(transport, max_in_flight=1) as client:
-            outcomes.start(client.refill, 7)
-            await transport.wait_for_requests(1)
-            outcomes.start(write, client)
-            await let_others_run()
-            tasks.start_soon(client.aclose)
-            await let_others_run()
-            assert outcomes.types == [(0.0, smm.ClosedError)]
-            held.release()
-
-    assert outcomes.kept[1][1] == "1"
-    assert bodies(transport) == ["refill&order=7"]
-
-
-async def test_call_in_the_same_instant_as_closing_is_closed():
-    """A call whose task had no time to begin is answered too."""
-    transport = ScriptedTransport(BALANCE)
-
-    async with anyio.create_task_group() as tasks:
-        outcomes = Outcomes(tasks)
-        client = client_on(transport)
-        await client.balance()
-        outcomes.start(client.add, ORDER)
-        outcomes.start(client.aclose)
-
-    assert [type(outcome) for _, outcome in outcomes.kept] in (
-        [smm.ClosedError, type(None)],
-        [type(None), smm.ClosedError],
-    )
-    assert bodies(transport) == ["balance"]
-
-
-@pytest.mark.parametrize("call", [*WRITES.values(), *READS.values()], ids=[*WRITES, *READS])
-async def test_call_after_closing_is_closed(call):
-    """A closed client says so at once, and sends nothing."""
-    transport = ScriptedTransport(BALANCE)
-
-    client = client_on(transport)
-    await client.aclose()
-    await client.aclose()
-    with pytest.raises(smm.ClosedError):
-        await call(client)
-
-    assert transport.requests == []
-
-
-async def test_closing_twice_at_once_ends_with_the_last_write():
-    """Two tasks that close the client both go on when the write on its way is answered."""
-    transport = ScriptedTransport(after(3.0, PLACED))
-
-    async with anyio.create_task_group() as tasks:
-        outcomes = Outcomes(tasks)
-        client = client_on(transport)
-        outcomes.start(client.add, ORDER)
-        await transport.wait_for_requests(1)
-        outcomes.start(client.aclose)
-        await anyio.sleep(1.0)
-        outcomes.start(client.aclose)
-
-    assert outcomes.kept == [(3.0, "23501"), (3.0, None), (3.0, None)]
-
-
-async def test_closing_waits_for_each_of_several_writes():
-    """The grace time is not over with the first write that is answered."""
-    transport = ScriptedTransport(after(1.0, PLACED), after(4.0, PLACED))
-
-    async with anyio.create_task_group() as tasks:
-        outcomes = Outcomes(tasks)
-        client = client_on(transport)
-        outcomes.start(client.add, ORDER)
-        outcomes.start(client.add, ORDER)
-        await transport.wait_for_requests(2)
-        outcomes.start(client.aclose)
-
-    assert outcomes.kept == [(1.0, "23501"), (4.0, "23501"), (4.0, None)]
-
-
-async def test_closing_goes_on_when_it_is_cancelled():
-    """Cancelling whoever closes the client does not leave it half open."""
-    transport = ScriptedTransport(after(3.0, PLACED))
-
-    async with anyio.create_task_group() as tasks:
-        outcomes = Outcomes(tasks)
-        client = client_on(transport)
-        outcomes.start(client.add, ORDER)
-        await transport.wait_for_requests(1)
-        closing = outcomes.start(client.aclose)
-        await anyio.sleep(1.0)
-        closing.cancel()
-
-    assert outcomes.kept[0] == (3.0, "23501")
-    assert transport.is_closed
-
-
-# --- What a panel turns out to be like
+    assert ("ZeroDivisionError" in caplog.text) == (error_type is smm.OutcomeUnknownError)
 
 
 async def test_action_that_the_panel_lacks_is_not_asked_for():
@@ -497,6 +209,45 @@ async def test_action_that_the_panel_lacks_is_not_asked_for():
     assert bodies(transport) == ["balance"]
 
 
+async def test_limit_that_a_panel_shows_is_remembered():
+    """A panel that names a smaller limit than its documents is asked for no more ids at once from then on."""
+    rows = [{str(id_): {"status": "Pending"} for id_ in part} for part in ([1, 2], [3, 4], [5, 6])]
+    too_many = answer({"error": "Maximum 2 orders per request"})
+    transport = ScriptedTransport(too_many, *map(answer, rows))
+
+    async with client_on(transport) as client:
+        found = await client.statuses([1, 2, 3, 4])
+        await client.statuses([5, 6])
+        assert client.panel.batch_limit == 2
+
+    assert [status.status for status in found.values()] == ["Pending"] * 4
+    assert bodies(transport) == [f"status&orders={ids}" for ids in ("1%2C2%2C3%2C4", "1%2C2", "3%2C4", "5%2C6")]
+
+
+async def test_panel_that_ignores_plural_forms_is_asked_singly():
+    """A panel that never answers several ids at once, but each of them alone, is asked for one at a time from then on."""
+    transport = PluralIgnorer()
+
+    async with client_on(transport) as client:
+        for ids in ([1], [2], [3, 4], [5, 6]):
+            found = await client.statuses(ids)
+            assert [status.status for status in found.values()] == ["Pending"] * len(ids)
+        assert client.panel.actions["status"].many is None
+
+    assert bodies(transport)[-2:] == ["status&order=5", "status&order=6"]
+
+
+class PluralIgnorer(ScriptedTransport):
+    """Answers for one order, and says nothing of several."""
+
+    def __init__(self):
+        super().__init__(self._act)
+
+    async def _act(self):
+        is_single = b"&order=" in self.requests[-1].body
+        return await answer({"status": "Pending"} if is_single else {"error": "Missing parameter"})()
+
+
 async def test_row_that_cannot_be_read_is_an_error_of_its_id():
     """A row with an impossible value is a bad reply for its own id, and for no other."""
     transport = ScriptedTransport(answer({"1": {"charge": "a lot", "status": "Pending"}, "2": {"status": "Pending"}}))
@@ -511,7 +262,9 @@ async def test_row_that_cannot_be_read_is_an_error_of_its_id():
 
 async def test_rows_that_cannot_be_read_are_left_out_of_a_catalogue(caplog):
     """A catalogue is what can be read of it; the log says how much could not."""
-    transport = ScriptedTransport(answer([{"service": 1, "rate": "0.9"}, {"service": 2, "rate": "cheap"}, {"name": "x"}]))
+    transport = ScriptedTransport(
+        answer([{"service": 1, "rate": "0.9"}, {"service": 2, "rate": "cheap"}, {"name": "x"}])
+    )
 
     async with client_on(transport) as client:
         services = await client.services()

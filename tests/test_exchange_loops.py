@@ -5,14 +5,20 @@ import functools
 import gc
 import json
 import threading
+from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import anyio
 import httpx
 import pytest
 
 import smm_async as smm
-from tests.scripted_transport import ScriptedTransport, answer, never
+from smm_async._calls import Call, Calls
+from smm_async._host import TaskHost
+from smm_async._transport import Gate
+from smm_async._wire import ask
+from tests.scripted_transport import ScriptedTransport, answer, never, refused
 
 KEY = "simulated-key"
 URL = "https://panel.example/api/v2"
@@ -36,13 +42,26 @@ def run(request):
     return functools.partial(anyio.run, backend=backend, backend_options=BACKENDS[request.param])
 
 
+class KeepingServer(ThreadingHTTPServer):
+    """Keeps the client's port of each request."""
+
+    daemon_threads = True
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), KeepingHandler)
+        self.url = f"http://127.0.0.1:{self.server_port}/api/v2"
+        self.ports: list[int] = []
+
+
 class KeepingHandler(BaseHTTPRequestHandler):
     """Answers each request on a connection that it keeps."""
 
+    server: KeepingServer
     protocol_version = "HTTP/1.1"
     wbufsize = -1  # one packet for the head and the body: the second would wait for the first to be confirmed
 
     def do_POST(self):
+        """Answer."""
         self.rfile.read(int(self.headers["Content-Length"]))
         self.server.ports.append(self.client_address[1])
         body = json.dumps(BALANCE).encode()
@@ -58,10 +77,7 @@ class KeepingHandler(BaseHTTPRequestHandler):
 @pytest.fixture
 def server():
     """Serve from a thread, which knows of no event loop."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), KeepingHandler) as server:
-        server.daemon_threads = True
-        server.ports = []
-        server.url = f"http://127.0.0.1:{server.server_port}/api/v2"
+    with KeepingServer() as server:
         thread = threading.Thread(target=functools.partial(server.serve_forever, poll_interval=0.001))
         thread.start()
         yield server
@@ -104,10 +120,22 @@ def test_given_transport_recovers_in_the_next_loop(server, run):
     assert len(server.ports) >= 2
 
 
+def test_given_transport_is_closed_in_the_next_loop(server, run):
+    """Connections that died with their loop do not keep the client from being closed."""
+    client = smm.Client(server.url, key=KEY, transport=httpx.AsyncHTTPTransport())
+
+    run(client.balance)
+    run(client.aclose)
+
+    assert len(server.ports) == 1
+
+
 def test_calls_of_a_loop_that_was_closed_at_once_do_not_linger():
     """If a loop is closed with requests in flight, the next one has all slots, and no call waits for the dead."""
     transport = ScriptedTransport(never, never, answer(BALANCE))
     client = smm.Client(URL, key=KEY, transport=transport, max_in_flight=2)
+
+    tasks: list[asyncio.Task[Any]] = []
 
     async def begin():
         calls = [client.add(ORDER), client.balance(), client.balance(), client.add(ORDER), client.status(1)]
@@ -115,26 +143,24 @@ def test_calls_of_a_loop_that_was_closed_at_once_do_not_linger():
         await transport.wait_for_requests(2)
 
     async def go_on():
-        nonlocal tasks
         with anyio.fail_after(5.0):
             await client.balance()
-            tasks = []
+            tasks.clear()
             gc.collect()
             async with anyio.create_task_group() as group:
                 for _ in range(6):
                     group.start_soon(client.balance)
-        assert client._exchange._gate._semaphore.value == 2
         left = client.unsettled()
         await client.aclose()
         return left
 
-    tasks = []
     loop = asyncio.new_event_loop()
     loop.run_until_complete(begin())
     loop.close()
     left = asyncio.run(go_on())
 
     assert len(transport.requests) == 9
+    assert transport.most_open <= 2 + 2  # those of the dead among them
     assert {type(one.outcome) for one in left} <= {smm.OutcomeUnknownError}
 
 
@@ -199,3 +225,54 @@ async def test_large_answer_is_decoded_in_a_thread(monkeypatch):
     assert [service.service for service in services] == [str(number) for number in range(1000)]
     assert threads["services"] is not threading.current_thread()
     assert threads["balance"] is threading.current_thread()
+
+
+@pytest.mark.parametrize(
+    ("act", "balance"),
+    [(answer(BALANCE), Decimal("1.50")), (answer(b"<html>", 200), None), (refused, None)],
+    ids=range(3),
+)
+async def test_balance_is_asked_for_before_an_order_as_evidence(tmp_path, act, balance):
+    """A journal that wants evidence has the balance before each order; an order is placed even if nobody knows it."""
+    transport = ScriptedTransport(act, answer({"order": 23501}))
+    journal = smm.Journal(tmp_path / "orders.sqlite", evidence=True)
+
+    async with smm.Client(URL, key=KEY, transport=transport, journal=journal) as client:
+        assert await client.add(ORDER, ref="mine") == "23501"
+
+    assert len(transport.requests) == 2
+    assert b"action=add&" in transport.requests[1].body
+    assert [entry.balance for entry in await journal.entries()] == [balance]
+
+
+class Suspended:
+    """Waits for ever, without any loop."""
+
+    def __await__(self):
+        yield
+
+
+@pytest.mark.parametrize("is_given_up", [False, True])
+async def test_call_that_its_dead_loop_throws_away_wakes_nobody(is_given_up):
+    """A call whose task is thrown away ends without a word to a caller who is as dead as its loop."""
+    loop = asyncio.new_event_loop()
+    waiter = loop.create_future()
+    waiter.add_done_callback(print)
+    loop.close()
+    calls = Calls(TaskHost("client"), Gate(1), grace=1.0)
+    call = Call(ask(smm.Panel(URL), "refill", {"order": "1"}), waiter, is_write=True, budget=60.0)
+    calls._open.add(call)
+
+    async def job(call):
+        call.departure.leave()
+        await Suspended()
+
+    task = calls._perform(call, job, anyio.current_time() + 60.0)
+    task.send(None)
+    if is_given_up:
+        calls.forget()
+    task.close()
+
+    (left,) = calls.unsettled()
+    assert type(left.outcome) is smm.OutcomeUnknownError
+    assert calls._open == set()

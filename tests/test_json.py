@@ -69,7 +69,7 @@ REFUSED = {
     "single_quotes": b"{'order': 1}",
     "trailing_comma": b'{"order": 1,}',
     "comma_missing": b'{"a": 1 "b": 2}',
-    "latin_1": b'{"name": "caf\xe9"}',
+    "latin_1": b'{"name": "\xe9t\xe9"}',
     "utf_16": '{"order": 1}'.encode("utf-16"),
     "int_of_41_digits": b'{"order": ' + b"9" * 41 + b"}",
     "int_of_5000_digits": b'{"order": ' + b"9" * 5000 + b"}",

@@ -12,7 +12,7 @@ from tests.canned import asking, outcome_of, reply
 
 FIRST = {"service": 1, "name": "A", "type": "Default", "category": "C", "rate": "0.90", "min": "50", "max": "10000"}
 SECOND = FIRST | {"service": "two-2", "rate": 8}
-BY_ID = {"1": {"name": "A", "rate": "0.90"}, "two-2": {"name": "B", "rate": 8}}
+BY_ID: dict[str, dict[str, object]] = {"1": {"name": "A", "rate": "0.90"}, "two-2": {"name": "B", "rate": 8}}
 
 CATALOGUES = {
     "list": [FIRST, SECOND],

@@ -20,18 +20,22 @@ class OddPanel:
         self._bad = set(bad)
 
     def __call__(self, request):
+        """Answer one request."""
         form = parse_qs(request.content.decode())
         ids = (form["orders"] if "orders" in form else form["order"])[0].split(",")
         self.asked.append(ids)
         return self.single(ids[0]) if "order" in form else self._answer_many(self, ids)
 
     def row(self, id_):
+        """Return the row of an id, or nothing for a bad one."""
         return {"charge": "1", "status": "Pending", "remains": id_} if id_ not in self._bad else None
 
     def single(self, id_):
+        """Return the answer to the single form."""
         return httpx.Response(200, json=self.row(id_) or {"error": "Incorrect order ID"})
 
     def client(self, **settings):
+        """Return a client of this panel."""
         return smm.Client(URL, key="simulated-key", transport=httpx.MockTransport(self), **settings)
 
 

@@ -12,6 +12,12 @@ REFUSALS = Refusals(PANEL, redact=str)
 UNKNOWN_TEXT = "Quelque chose"
 ROW = {"charge": "0.27819", "start_count": "3572", "status": "Partial", "remains": "157", "currency": "USD"}
 
+
+def find(*args, refusals=REFUSALS, **how):
+    """Return the refusal in an answer."""
+    return refusals.find(*args, **how)
+
+
 CODES = {
     "102": smm.InvalidKeyError,
     "103": smm.AccountError,
@@ -79,7 +85,7 @@ def test_text_goes_before_the_code(text, code, error):
 )
 def test_http_status_breaks_a_tie(status_code, error, answer):
     """Where neither text nor code tells, the HTTP status does."""
-    found = REFUSALS.find("add", answer, status_code=status_code)
+    found = find("add", answer, status_code=status_code)
 
     assert type(found) is error
     assert found.status_code == status_code
@@ -109,7 +115,7 @@ def test_text_and_code_go_before_the_http_status(status_code):
 )
 def test_message_is_the_error_where_http_says_so(answer, status_code, error, text):
     """With an HTTP status of failure, a message needs no error field to be one."""
-    found = REFUSALS.find("status", answer, status_code=status_code)
+    found = find("status", answer, status_code=status_code)
 
     assert type(found) is error
     assert found.text == text
@@ -139,7 +145,7 @@ def test_http_status_makes_no_error_of_a_part(part):
 @pytest.mark.parametrize("answer", [{"error": "Too many requests"}, {"error": "Maintenance"}, {"error": "Bad link"}])
 def test_retry_after_is_kept_where_it_means_something(answer):
     """How long to wait is known to the errors that pass with time, and to no other."""
-    found = REFUSALS.find("status", answer, retry_after=7.0)
+    found = find("status", answer, retry_after=7.0)
 
     passes = type(found) in {smm.RateLimitedError, smm.MaintenanceError}
     assert getattr(found, "retry_after", None) == (7.0 if passes else None)

@@ -14,6 +14,12 @@ REFUSALS = Refusals(PANEL, redact=str)
 UNKNOWN_TEXT = "Quelque chose"
 ROW = {"charge": "0.27819", "start_count": "3572", "status": "Partial", "remains": "157", "currency": "USD"}
 
+
+def find(*args, refusals=REFUSALS, **how):
+    """Return the refusal in an answer."""
+    return refusals.find(*args, **how)
+
+
 REFUSED = {
     "error": ({"error": "Incorrect order ID"}, smm.UnknownOrderError, "Incorrect order ID"),
     "error_with_blanks": ({"error": " Incorrect order ID\n"}, smm.UnknownOrderError, "Incorrect order ID"),
@@ -70,7 +76,7 @@ REFUSED = {
 @pytest.mark.parametrize(("answer", "error", "text"), REFUSED.values(), ids=REFUSED)
 def test_refusal_is_found_wherever_it_stands(answer, error, text):
     """Each of the shapes seen is found, with its class and its text."""
-    found = REFUSALS.find("status", answer)
+    found = find("status", answer)
 
     assert type(found) is error
     assert found.text == text
@@ -78,7 +84,7 @@ def test_refusal_is_found_wherever_it_stands(answer, error, text):
     assert found.status_code == 200
 
 
-NOT_REFUSED = {
+NOT_REFUSED: dict[str, object] = {
     "null": None,
     "empty_list": [],
     "list": [{"error": "Incorrect order ID"}],
@@ -161,7 +167,7 @@ def redact(text):
 )
 def test_key_in_a_quoted_text_is_blacked_out(answer):
     """Neither the message nor the text of the error shows what was echoed."""
-    found = Refusals(PANEL, redact).find("status", answer)
+    found = find("status", answer, refusals=Refusals(PANEL, redact))
 
     assert "topsecret" not in f"{found!r} {found} {found.text} {vars(found)}"
     assert "***" in found.text
@@ -170,7 +176,7 @@ def test_key_in_a_quoted_text_is_blacked_out(answer):
 
 def test_long_text_is_cut_but_read_whole():
     """The words that decide may stand behind what is shown."""
-    found = Refusals(PANEL, redact).find("status", {"error": "x" * 500 + " Incorrect order ID"})
+    found = find("status", {"error": "x" * 500 + " Incorrect order ID"}, refusals=Refusals(PANEL, redact))
 
     assert type(found) is smm.UnknownOrderError
     assert len(found.text) == 200
@@ -180,8 +186,8 @@ def test_text_that_is_unclear_far_behind_is_unclear():
     """What makes a text unclear may stand behind what is shown of it."""
     refusals = Refusals(PANEL, redact)
 
-    assert refusals.is_unclear(refusals.find("add", {"error": "x " * 200 + "Please try again later"}))
-    assert not refusals.is_unclear(refusals.find("add", {"error": "x " * 200}))
+    assert refusals.is_unclear(find("add", {"error": "x " * 200 + "Please try again later"}, refusals=refusals))
+    assert not refusals.is_unclear(find("add", {"error": "x " * 200}, refusals=refusals))
 
 
 @pytest.mark.parametrize("word", ["cancel", "refill ", "\0", "İ", "- "])
@@ -189,7 +195,7 @@ def test_enormous_text_takes_bounded_time(word):
     """A megabyte of an error is read in no time, and not whole."""
     began = time.process_time()
 
-    found = Refusals(PANEL, redact).find("add", {"error": word * 1_000_000})
+    found = find("add", {"error": word * 1_000_000}, refusals=Refusals(PANEL, redact))
 
     assert len(found.text) <= 200
     assert time.process_time() - began < 0.25
@@ -197,7 +203,7 @@ def test_enormous_text_takes_bounded_time(word):
 
 def test_refusal_without_a_word_says_so():
     """The message of an error without a text is a sentence, too."""
-    found = REFUSALS.find("add", {"status": "error"})
+    found = find("add", {"status": "error"})
 
     assert str(found) == "The panel refused 'add' without a word."
     assert str(REFUSALS.find("add", {"error": "Bad link"})) == "The panel refused 'add': Bad link"

@@ -9,7 +9,7 @@ import smm_async as smm
 from smm_async import errors
 from smm_async._retry import Retries
 from tests.scripted_transport import ScriptedTransport, answer
-from tests.virtual_time import anyio_backend as anyio_backend
+from tests.virtual_time import anyio_backend  # noqa: F401  a fixture is used by its name
 
 LATER = [
     smm.NotSentError("Not sent."),
@@ -25,7 +25,8 @@ NOT_LATER = [
     smm.UnresolvedError("Nothing about it."),
     smm.OutcomeUnknownError("Who knows."),
     smm.ClosedError("Closed."),
-    *(cls("No.") for cls in [errors.PanelError, *errors.PanelError.__subclasses__()]),
+    errors.PanelError("No."),
+    *(cls("No.") for cls in errors.PanelError.__subclasses__()),
 ]
 THROTTLED = [smm.RateLimitedError, smm.MaintenanceError]
 
@@ -42,6 +43,7 @@ class FixedJitter(random.Random):
         self._number = number
 
     def random(self):
+        """Return the number."""
         return self._number
 
 
@@ -53,11 +55,13 @@ class Attempts:
         self.times = []
 
     async def __call__(self):
+        """Make one attempt."""
         self.times.append(anyio.current_time())
         return self._outcomes.pop(0) if len(self._outcomes) > 1 else self._outcomes[0]
 
     @property
     def pauses(self):
+        """The seconds between the attempts."""
         return [later - earlier for earlier, later in zip(self.times, self.times[1:], strict=False)]
 
 
@@ -277,7 +281,7 @@ async def test_client_repeats_a_read_after_a_server_error(ask, good, bad):
 
 
 @READS
-@pytest.mark.parametrize(("status", "cls"), [(429, smm.RateLimitedError), (503, smm.MaintenanceError)])
+@pytest.mark.parametrize("throttle", [(429, smm.RateLimitedError), (503, smm.MaintenanceError)], ids=["429", "503"])
 @pytest.mark.parametrize(
     ("headers", "seconds"),
     [
@@ -291,14 +295,15 @@ async def test_client_repeats_a_read_after_a_server_error(ask, good, bad):
     ],
     ids=["seconds", "date", "beyond_budget", "huge", "negative", "garbage", "nothing"],
 )
-async def test_client_repeats_a_throttled_read_only_when_told(ask, good, status, cls, headers, seconds):
+async def test_client_repeats_a_throttled_read_only_when_told(ask, good, throttle, headers, seconds):
     """A throttled read is sent again when the panel says, if it says so and the budget lasts as long."""
+    status, error_type = throttle
     transport = ScriptedTransport(answer({"error": "Come back later."}, status, **headers), good)
     started = anyio.current_time()
 
     async with smm.Client("https://panel.example/api/v2", key="simulated-key", transport=transport) as client:
         if seconds is None:
-            with pytest.raises(cls):
+            with pytest.raises(error_type):
                 await ask(client)
         else:
             await ask(client)

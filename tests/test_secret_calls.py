@@ -11,7 +11,7 @@ import pytest
 import smm_async as smm
 from tests.scripted_transport import ScriptedTransport, answer, failure, never
 from tests.shown import KEYS, PANELS, assert_hides, forms_of, shown_by
-from tests.virtual_time import anyio_backend as anyio_backend
+from tests.virtual_time import anyio_backend  # noqa: F401  a fixture is used by its name
 
 ORDER = smm.orders.Default(service=1, link="https://example.com/p/1", quantity=100)
 every_key = pytest.mark.parametrize("name", KEYS)

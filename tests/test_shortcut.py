@@ -27,10 +27,10 @@ AMOUNTS = st.sampled_from(
 )
 COUNTS = st.sampled_from(["0", "12", "-2", "1,204", "", "Unknown", "1" * 19, "\u0661", 5, -5, True])
 VALUES = AMOUNTS | COUNTS | st.sampled_from([None, 1, Decimal("1.50"), [], {}, False])
-STATES = st.sampled_from(
+STATES: st.SearchStrategy[object] = st.sampled_from(
     ["Partial", "partial", "In progress", "IN_PROGRESS", "Teleporting", "", "2", 2, None, {}, [], True]
 )
-CURRENCIES = st.sampled_from(["USD", "", "Unknown", None, 5, False, []])
+CURRENCIES: st.SearchStrategy[object] = st.sampled_from(["USD", "", "Unknown", None, 5, False, []])
 OPTIONAL = {"currency": CURRENCIES, "order": st.just("7"), "error": st.sampled_from(["", "x"]), "note": JSON}
 ROWS = st.fixed_dictionaries(
     {"charge": VALUES, "start_count": VALUES, "status": STATES, "remains": VALUES}, optional=OPTIONAL

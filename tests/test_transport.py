@@ -4,7 +4,6 @@ import contextlib
 import traceback
 
 import anyio
-import anyio.lowlevel
 import httpx
 import httpx2
 import pytest
@@ -12,11 +11,10 @@ import respx
 
 import smm_async as smm
 from smm_async._secret import Secret
-from smm_async._transport import Gate, Transport
+from smm_async._transport import Transport
 from smm_async._wire import ask
-from tests.scripted_transport import Held, ScriptedTransport, answer, failure, never
-from tests.virtual_time import anyio_backend as anyio_backend
-from tests.virtual_time import let_others_run
+from tests.scripted_transport import ScriptedTransport, answer, failure, never
+from tests.virtual_time import anyio_backend, let_others_run  # noqa: F401  a fixture is used by its name
 
 KEY = "simulated-key"
 PANEL = smm.Panel("https://panel.example/api/v2")
@@ -32,14 +30,12 @@ async def send(transport, panel=PANEL):
     return await Transport(panel, Secret(KEY), transport).send(ask(panel, "balance"), limit=1000)
 
 
-# --- Which transports
-
-
 def test_transport_of_no_known_kind_is_refused():
     """What is no transport is refused when the client is made, and named by its class."""
-    with httpx.HTTPTransport() as transport:
-        with pytest.raises(ValueError, match="must be an httpx.AsyncBaseTransport, not HTTPTransport"):
-            client_on(transport)
+    complaint = r"must be an httpx\.AsyncBaseTransport, not HTTPTransport"
+
+    with httpx.HTTPTransport() as transport, pytest.raises(ValueError, match=complaint):
+        client_on(transport)
 
 
 @pytest.mark.parametrize("library", [httpx, httpx2], ids=["httpx", "httpx2"])
@@ -85,6 +81,22 @@ async def test_asgi_transport_is_a_panel_in_the_same_process():
     assert bodies == [b"key=simulated-key&action=balance"]
 
 
+async def test_transport_that_cannot_be_closed_holds_up_nothing():
+    """What a transport raises when it is closed is its own affair, and no exception of the library leaves the client."""
+
+    class StuckDoor(ScriptedTransport):
+        async def aclose(self):
+            await super().aclose()
+            raise httpx.CloseError("text")
+
+    transport = StuckDoor(answer(BALANCE))
+
+    async with client_on(transport) as client:
+        await client.balance()
+
+    assert transport.is_closed
+
+
 async def test_given_transport_is_closed_with_the_client():
     """The client closes the transport it was given, used or not."""
     transport = ScriptedTransport(answer(BALANCE))
@@ -95,9 +107,6 @@ async def test_given_transport_is_closed_with_the_client():
     assert transport.is_closed
 
 
-# --- What is raised
-
-
 class ForeignTransport(httpx.AsyncBaseTransport):
     """Raises ``error`` before or after it has read what is to be sent, as a library may that maps its errors loosely."""
 
@@ -106,6 +115,7 @@ class ForeignTransport(httpx.AsyncBaseTransport):
         self._reads = reads
 
     async def handle_async_request(self, request):
+        """Raise."""
         if self._reads:
             async for _ in request.stream:
                 pass
@@ -175,6 +185,14 @@ async def test_foreign_connect_error_counts_only_if_nothing_was_taken(error):
         await send(ForeignTransport(error, reads=True))
 
 
+async def test_write_whose_body_nobody_took_is_not_sent_whatever_broke():
+    """Without its body a write says nothing to a panel, so any error before that proves that it was not sent."""
+    for reads, error_type in ((False, smm.NotSentError), (True, smm.OutcomeUnknownError)):
+        async with client_on(ForeignTransport(httpx.ReadError("x"), reads=reads)) as client:
+            with pytest.raises(error_type):
+                await client.add(ORDER)
+
+
 async def test_foreign_connect_error_proves_nothing_where_the_address_says_all():
     """A request without a body may have left although nobody took its body."""
     panel = smm.Panel(PANEL.url, method="GET", bearer=True)
@@ -214,6 +232,70 @@ async def test_errors_of_two_calls_are_two_objects():
     assert errors[0] is not errors[1]
 
 
+class SlowTransport(httpx.AsyncBaseTransport):
+    """Takes five seconds before it takes what is to be sent, and keeps all that it could take."""
+
+    def __init__(self, *, times=1, afterwards=0.0):
+        self._times = times
+        self._afterwards = afterwards
+        self.taken = []
+
+    async def handle_async_request(self, request):
+        """Answer anything."""
+        await anyio.sleep(5.0)
+        for _ in range(self._times):
+            self.taken += [part async for part in request.stream]
+        await anyio.sleep(self._afterwards)
+        return httpx.Response(200, json={"order": 1, **BALANCE})
+
+
+async def test_transport_that_repeats_by_itself_gets_a_write_once():
+    """A library with retries of its own can take a write only once, and its outcome is in doubt then."""
+    transport = SlowTransport(times=2)
+
+    async with client_on(transport) as client:
+        with pytest.raises(smm.OutcomeUnknownError):
+            await client.add(ORDER)
+        await client.balance()
+
+    assert [part[:29] for part in transport.taken] == [b"key=simulated-key&action=add&"] + [
+        b"key=simulated-key&action=bala"
+    ] * 2
+
+
+async def test_write_whose_caller_left_before_it_was_taken_does_not_leave():
+    """A write whose caller is cancelled while its connection is made is not sent when the connection stands."""
+    transport = SlowTransport()
+
+    async with client_on(transport) as client:
+        with anyio.move_on_after(1.0):
+            await client.add(ORDER)
+        await anyio.sleep(5.0)
+        assert client.unsettled() == []
+
+    assert transport.taken == []
+
+
+async def test_write_of_a_closed_client_does_not_leave():
+    """A write that was not taken when the client was closed is not sent in the grace time of another."""
+    transport = SlowTransport(afterwards=9.0)
+
+    async def place(outcomes):
+        with contextlib.suppress(smm.ClosedError):
+            outcomes.append(await client.add(ORDER))
+
+    first: list[str] = []
+    second: list[str] = []
+    async with anyio.create_task_group() as tasks, client_on(transport) as client:
+        tasks.start_soon(place, first)
+        await anyio.sleep(6.0)
+        tasks.start_soon(place, second)
+        await anyio.sleep(1.0)
+
+    assert (first, second) == (["1"], [])
+    assert len(transport.taken) == 1
+
+
 async def test_cancelled_send_is_cancelled():
     """A cancellation is no error of the transport's: it goes through, and the request's end is waited for."""
     transport = ScriptedTransport(never)
@@ -223,140 +305,3 @@ async def test_cancelled_send_is_cancelled():
 
     assert scope.cancelled_caught
     assert transport.open == 0
-
-
-# --- How many at a time
-
-
-async def test_gate_lets_in_as_many_as_it_has_places():
-    """Never more are inside than there are places, and all get in."""
-    gate, inside, most, done = Gate(3), 0, 0, 0
-
-    async def one():
-        nonlocal inside, most, done
-        async with gate:
-            inside += 1
-            most = max(most, inside)
-            await anyio.sleep(1.0)
-            inside -= 1
-        done += 1
-
-    async with anyio.create_task_group() as tasks:
-        for _ in range(10):
-            tasks.start_soon(one)
-
-    assert (most, done) == (3, 10)
-
-
-async def test_gate_lets_in_by_order_of_arrival():
-    """First come, first served."""
-    gate, order = Gate(1), []
-
-    async def one(number):
-        async with gate:
-            order.append(number)
-            await anyio.lowlevel.checkpoint()
-
-    async with anyio.create_task_group() as tasks:
-        for number in range(5):
-            tasks.start_soon(one, number)
-            await let_others_run()
-
-    assert order == [0, 1, 2, 3, 4]
-
-
-@pytest.mark.parametrize("leave", ["waiting", "inside", "error"])
-async def test_gate_has_its_places_back_from_whoever_leaves(leave):
-    """Whoever is cancelled before it or behind it, or raises behind it, takes no place along."""
-    gate = Gate(1)
-
-    async def one(scope):
-        with scope, contextlib.suppress(KeyError):
-            async with gate:
-                if leave == "error":
-                    raise KeyError
-                await anyio.sleep_forever()
-
-    scopes = [anyio.CancelScope() for _ in range(3)]
-    async with anyio.create_task_group() as tasks:
-        for scope in scopes:
-            tasks.start_soon(one, scope)
-        await let_others_run()
-        for scope in scopes[:: -1 if leave == "waiting" else 1]:
-            scope.cancel()
-            await let_others_run()
-
-    with anyio.fail_after(1.0):
-        async with gate:
-            pass
-
-
-@pytest.mark.parametrize("places", [1, 3])
-async def test_client_never_has_more_requests_open_than_it_may(places):
-    """Merged lookups, reads and writes together have at most as many requests open as the client may have."""
-    held = Held(answer({"error": "No."}, 200))
-    transport = ScriptedTransport(held)
-
-    async def ask(call, *args):
-        with pytest.raises(smm.SmmError):
-            await call(*args)
-
-    async with client_on(transport, max_in_flight=places) as client, anyio.create_task_group() as tasks:
-        for number in range(4):
-            tasks.start_soon(ask, client.balance)
-            tasks.start_soon(ask, client.add, ORDER)
-            tasks.start_soon(ask, client.status, number)
-            tasks.start_soon(ask, client.refill_status, number)
-        await transport.wait_for_requests(places)
-        await let_others_run()
-        assert transport.open == places
-        held.release()
-
-    assert transport.most_open == places
-    assert len(transport.requests) >= 10
-
-
-class Suspended:
-    """Waits for ever, without any loop."""
-
-    def __await__(self):
-        yield
-
-
-async def test_gate_gives_nothing_back_for_whoever_is_thrown_away():
-    """A task that its dead loop throws away takes no place in the next loop's gate, and gives none back."""
-    gate = Gate(1)
-
-    async def stay_inside():
-        async with gate:
-            await Suspended()
-
-    forgotten, current = stay_inside(), stay_inside()
-    forgotten.send(None)
-    gate.reset()
-    current.send(None)
-    forgotten.close()
-
-    with anyio.move_on_after(1.0) as scope:
-        async with gate:
-            pytest.fail("Two were inside.")
-    assert scope.cancelled_caught
-    with pytest.raises(ZeroDivisionError):
-        current.throw(ZeroDivisionError)
-
-
-async def test_connections_of_a_dead_loop_are_not_used_again():
-    """A request that its dead loop throws away takes its connection along."""
-    transport = Transport(PANEL, Secret(KEY))
-    transport._make = lambda **_: made.pop(0)
-    made = [ScriptedTransport(Suspended), ScriptedTransport(answer(BALANCE))]
-    first, second = made
-
-    forgotten = transport.send(ask(PANEL, "balance"), limit=1000)
-    forgotten.send(None)
-    transport.forget()
-    forgotten.close()
-    for _ in range(2):
-        await transport.send(ask(PANEL, "balance"), limit=1000)
-
-    assert (len(first.requests), len(second.requests)) == (1, 2)

@@ -8,15 +8,13 @@ import anyio
 import anyio.lowlevel
 import httpx
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 import smm_async as smm
 from smm_async._secret import Secret
-from smm_async._transport import Transport, _retry_after
+from smm_async._transport import Transport, _Content
 from smm_async._wire import ask
 from tests.scripted_transport import Drip, ScriptedTransport, answer, streamed
-from tests.virtual_time import anyio_backend as anyio_backend
+from tests.virtual_time import anyio_backend  # noqa: F401  a fixture is used by its name
 
 KEY = "simulated-key"
 PANEL = smm.Panel("https://panel.example/api/v2")
@@ -121,10 +119,14 @@ async def test_body_that_is_endless_and_never_waits_is_refused():
         await send(in_parts(AtOnce()))
 
 
+@pytest.fixture(scope="module")
+def bomb():
+    return gzip.compress(b"\0" * 2**26, 1)
+
+
 @pytest.mark.parametrize("chunk", [1000, 100_000])
-async def test_gzip_bomb_is_refused_with_little_memory(chunk):
-    """A small body that would unpack to 256 MiB is refused after the cap, whatever pieces it comes in."""
-    bomb = gzip.compress(b"\0" * 2**28, 9)
+async def test_gzip_bomb_is_refused_with_little_memory(bomb, chunk):
+    """A small body that would unpack to 64 MiB is refused after the cap, whatever pieces it comes in."""
     parts = Parts(*(bomb[start : start + chunk] for start in range(0, len(bomb), chunk)))
 
     tracemalloc.start()
@@ -155,6 +157,19 @@ async def test_packed_body_above_its_cap_is_refused_even_if_nothing_comes_out(st
         await send(in_parts(parts, content_encoding="gzip"))
 
     assert parts.taken <= 5
+
+
+def test_packed_body_with_a_trailer_keeps_nothing_of_it():
+    """What follows the end of the packed content takes no memory."""
+    content = _Content(10_000, is_packed=True)
+
+    for chunk in (PACKED, b"\0" * 4000, b"\0" * 4000):
+        content.take(chunk)
+
+    assert bytes(content.unpacked) == b"1"
+    assert content.complaint is None
+    assert content._gzip is not None
+    assert content._gzip.unused_data == b""
 
 
 @pytest.mark.parametrize("body", [b"no gzip", PACKED[:10] + b"\xff" * 20, PACKED[:-8] + b"\0" * 8], ids=range(3))
@@ -242,51 +257,3 @@ async def test_drip_ends_at_the_budget():
         assert anyio.current_time() - started == pytest.approx(5.0, abs=0.01)
 
     assert transport.open == 0
-
-
-DATE = "Wed, 21 Oct 2026 07:28:00 GMT"
-
-
-@pytest.mark.parametrize(
-    ("text", "date", "seconds"),
-    [
-        ("0", "", 0.0),
-        ("120", "", 120.0),
-        (" 7 ", "", 7.0),
-        ("9" * 5000, "", 999_999_999.0),
-        ("Wed, 21 Oct 2026 07:28:05 GMT", DATE, 5.0),
-        ("Wed, 21 Oct 2026 09:28:05 +0200", DATE, 5.0),
-        ("Wednesday, 21-Oct-26 07:28:05 GMT", DATE, 5.0),
-        ("Wed, 21 Oct 2026 07:27:00 GMT", DATE, 0.0),
-        ("Wed, 21 Oct 2026 07:28:05 GMT", "", None),
-        ("Wed, 21 Oct 2026 07:28:05 GMT", "yesterday", None),
-        ("Wed, 21 Oct 2026 07:28:05 -0000", DATE, None),
-        ("Nov +99999999999999999999 08:49:37 Nov 1 a a", DATE, None),
-        ("Wed, 21 Oct 99999 07:28:05 GMT", DATE, None),
-        ("-5", DATE, None),
-        ("1.5", DATE, None),
-        ("1e3", DATE, None),
-        ("٣", DATE, None),
-        ("²", DATE, None),
-        ("soon", DATE, None),
-        ("", DATE, None),
-    ],
-)
-async def test_retry_after_is_read_as_seconds_or_date(text, date, seconds):
-    """``Retry-After`` counts in seconds or, against the server's own clock, as a date; never negative, never a guess."""
-    reply = await send(answer({}, 429, retry_after=text.encode(), date=date))
-
-    assert reply.retry_after == seconds
-
-
-@given(
-    st.text(max_size=60)
-    | st.lists(st.sampled_from(["Mon,", "Mon", "06", "Nov", "1994", "08:49:37", ":", "GMT", "-", "+" + "9" * 20])).map(
-        " ".join
-    )
-)
-def test_retry_after_never_raises(text):
-    """Whatever stands in ``Retry-After``, the answer it came with is not lost."""
-    seconds = _retry_after({"retry-after": text, "date": DATE})
-
-    assert seconds is None or seconds >= 0.0

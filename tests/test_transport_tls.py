@@ -1,8 +1,9 @@
 """Which certificates are trusted, and whose word counts for it."""
 
-import datetime
+import datetime as dt
 import logging
 import ssl
+from typing import Any
 
 import httpx
 import httpx2
@@ -17,7 +18,7 @@ from tests.socket_panel import SocketPanel, reply
 KEY = "simulated-key"
 BALANCE = b'{"balance": "1.50", "currency": "USD"}'
 ORDER = smm.orders.Default(service=1, link="https://example.com/p/1", quantity=100)
-PAST = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
+PAST = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
 
 
 @pytest.fixture(autouse=True)
@@ -51,7 +52,7 @@ def good(authority):
 
 
 def expired(authority):
-    return authority.issue_cert("127.0.0.1", not_before=PAST - datetime.timedelta(days=9), not_after=PAST)
+    return authority.issue_cert("127.0.0.1", not_before=PAST - dt.timedelta(days=9), not_after=PAST)
 
 
 def wrong_host(authority):
@@ -64,7 +65,7 @@ def self_signed(_):
 
 async def outcomes_at(server, transport):
     """Return what a read and a write come to."""
-    outcomes = []
+    outcomes: list[Any] = []
     async with smm.Client(server.url, key=KEY, transport=transport) as client:
         for call in (client.balance, lambda: client.add(ORDER)):
             try:
@@ -131,7 +132,10 @@ async def test_default_context_is_used_for_https(authority, monkeypatch, trustin
 async def test_panel_on_http_may_have_an_action_on_https(authority, monkeypatch, trusting):
     """Each address of a panel is asked by its own scheme."""
     monkeypatch.setattr(_transport, "_tls_context", lambda: trusting)
-    async with SocketPanel(reply(BALANCE), tls=server_context(good(authority))) as money, SocketPanel(reply("[]")) as shop:
+    async with (
+        SocketPanel(reply(BALANCE), tls=server_context(good(authority))) as money,
+        SocketPanel(reply("[]")) as shop,
+    ):
         actions = {"services": smm.panels.Action("services"), "balance": smm.panels.Action("balance", url=money.url)}
         async with smm.Client(smm.Panel(shop.url, actions=actions), key=KEY) as client:
             assert await client.services() == []

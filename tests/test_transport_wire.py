@@ -119,6 +119,13 @@ async def test_panel_names_its_fields_and_headers():
     assert request.header("User-Agent") == "my shop/1.0"
 
 
+@pytest.mark.parametrize("name", ["Host", "content-length", "Transfer-Encoding", "Accept-Encoding", "User-Agent"])
+def test_panel_names_no_header_that_the_client_sets(name):
+    """A header that a request has anyway is refused: a second one would contradict it."""
+    with pytest.raises(ValueError, match=f"headers has an entry '{name}' that the client sets itself"):
+        smm.Panel("https://panel.example/", headers={name: "1"})
+
+
 async def sent_to(panel):
     transport = ScriptedTransport(answer({"balance": "1"}))
     async with smm.Client(panel, key=KEY, transport=transport) as client:

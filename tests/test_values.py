@@ -231,7 +231,7 @@ def test_count_sent_as_a_number_is_whole(number, count):
     assert type(read) is int
 
 
-NO_COUNTS = [
+NO_COUNTS: list[object] = [
     *(
         "",
         "Unknown",

@@ -71,10 +71,15 @@ def test_value_of_a_redirect_says_where_to():
 
 def test_value_that_is_rate_limited_knows_how_long():
     """How long to wait is kept, JSON or not."""
-    assert READER.read_value("status", reply(b"<html>", 429, retry_after=7.0)).retry_after == 7.0
-    assert READER.refusal("status", {"error": "x"}, reply({}, 429, retry_after=7.0)).retry_after == 7.0
-    for body in ({"status": "fail", "message": "Rate limit exceeded"}, {"error": "Rate limit exceeded"}):
-        assert READER.read_lookup("status", ["1"], reply(body, retry_after=7.0)).retry_after == 7.0
+    limited = {"error": "Rate limit exceeded"}
+    found = [
+        READER.read_value("status", reply(b"<html>", 429, retry_after=7.0)),
+        READER.refusal("status", {"error": "x"}, reply({}, 429, retry_after=7.0)),
+        READER.read_lookup("status", ["1"], reply(limited, retry_after=7.0)),
+        READER.read_lookup("status", ["1"], reply({"status": "fail", **limited}, retry_after=7.0)),
+    ]
+
+    assert [(type(error), getattr(error, "retry_after", None)) for error in found] == [(smm.RateLimitedError, 7.0)] * 4
 
 
 def test_excerpt_of_an_enormous_body_is_short():

@@ -13,6 +13,11 @@ PANEL = Panel("https://panel.example/api/v2")
 REFUSALS = Refusals(PANEL, redact=str)
 
 
+def find(*args, refusals=REFUSALS, **how):
+    """Return the refusal in an answer."""
+    return refusals.find(*args, **how)
+
+
 @pytest.mark.parametrize(
     ("text", "folded"),
     [
@@ -201,7 +206,7 @@ NEVER = [
 @pytest.mark.parametrize(("error", "text"), [(error, text) for error, texts in ERRORS.items() for text in texts])
 def test_error_text_is_its_class(error, text):
     """Each text seen is the error that tells the caller what to do next, with the text kept as it came."""
-    found = REFUSALS.find("add", {"error": text})
+    found = find("add", {"error": text})
 
     assert type(found) is error
     assert found.text == text
@@ -210,7 +215,7 @@ def test_error_text_is_its_class(error, text):
 @pytest.mark.parametrize("text", sorted(UNCLEAR))
 def test_text_that_says_nothing_is_unclear(text):
     """A failure without a reason does not say that nothing happened."""
-    found = REFUSALS.find("add", {"status": "error", "error": text})
+    found = find("add", {"status": "error", "error": text})
 
     assert type(found) is smm.PanelError
     assert REFUSALS.is_unclear(found)
@@ -219,13 +224,13 @@ def test_text_that_says_nothing_is_unclear(text):
 @pytest.mark.parametrize("text", sorted({text for texts in ERRORS.values() for text in texts} - UNCLEAR))
 def test_text_that_says_why_is_clear(text):
     """A failure with a reason is a refusal: nothing happened."""
-    assert not REFUSALS.is_unclear(REFUSALS.find("add", {"error": text}))
+    assert not REFUSALS.is_unclear(find("add", {"error": text}))
 
 
 @pytest.mark.parametrize(("text", "may_pass"), [(text, True) for text in LATER] + [(text, False) for text in NEVER])
 def test_refused_refill_may_pass_later_where_the_words_say_so(text, may_pass):
     """A refill refused for now may be asked for again in some hours, any other may not."""
-    found = REFUSALS.find("refill", {"error": text})
+    found = find("refill", {"error": text})
 
     assert type(found) is smm.RefillRefusedError
     assert found.retryable is may_pass
@@ -237,7 +242,7 @@ def test_refused_refill_may_pass_later_where_the_words_say_so(text, may_pass):
 )
 def test_unknown_refusal_may_pass_later_where_it_is_generic(text, may_pass):
     """A generic failure may pass, a reason that nobody knows will not."""
-    assert REFUSALS.find("status", {"status": "error", "error": text}).retryable is may_pass
+    assert find("status", {"status": "error", "error": text}).retryable is may_pass
 
 
 @pytest.mark.parametrize(
@@ -253,7 +258,7 @@ def test_unknown_refusal_may_pass_later_where_it_is_generic(text, may_pass):
 )
 def test_refusal_may_pass_later_by_its_class(error, may_pass):
     """Limits, maintenance and a busy link pass with time, others do not."""
-    assert REFUSALS.find("add", {"error": error}).retryable is may_pass
+    assert find("add", {"error": error}).retryable is may_pass
 
 
 def test_panels_own_words_go_first():

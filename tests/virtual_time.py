@@ -3,7 +3,6 @@
 import asyncio
 import selectors
 
-import anyio
 import anyio.lowlevel
 import pytest
 import trio.testing
