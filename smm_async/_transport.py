@@ -14,7 +14,7 @@ import zlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from email.utils import parsedate_to_datetime
 from types import ModuleType, TracebackType
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
 import anyio
@@ -28,8 +28,18 @@ from smm_async.panels import Panel
 
 __all__ = ["AsyncTransport", "Departure", "Gate", "Transport"]
 
-AsyncTransport: TypeAlias = httpx.AsyncBaseTransport
-"""What carries requests; libraries with the same interface count too."""
+
+class AsyncTransport(Protocol):
+    """What carries requests: an `httpx.AsyncBaseTransport`, or that of a library with the same interface."""
+
+    async def handle_async_request(self, request: Any) -> Any:
+        """Send a request of its library, and return that library's response."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close its connections."""
+        ...
+
 
 _CONNECT_SECONDS: Final = 10.0
 _KEEPALIVE_SECONDS: Final = 15.0

@@ -186,11 +186,16 @@ class Reader:
 
     def _not_json(self, action: str, reply: Reply, complaint: str) -> SmmError:
         bad = self._bad_reply(action, reply, complaint)
-        if reply.status_code != 429:  # noqa: PLR2004
+        later: type[errors.RateLimitedError | errors.MaintenanceError]
+        if reply.status_code == 429:  # noqa: PLR2004
+            later = errors.RateLimitedError
+        elif reply.status_code == 503 and reply.retry_after is not None:  # noqa: PLR2004
+            later = errors.MaintenanceError
+        else:
             return bad
-        busy = errors.RateLimitedError(str(bad), action=action, status_code=reply.status_code, text=bad.text)
-        busy.retry_after = reply.retry_after
-        return busy
+        error = later(str(bad), action=action, status_code=reply.status_code, text=bad.text)
+        error.retry_after = reply.retry_after
+        return error
 
     def _bad_reply(self, action: str, reply: Reply, complaint: str) -> BadReplyError:
         return BadReplyError(

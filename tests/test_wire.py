@@ -340,3 +340,12 @@ def test_limit_is_read_from_the_refusal():
         assert READER.limit_in("status", reply({"error": text})) == limit
     assert READER.limit_in("status", reply({"1": ROW})) is None
     assert READER.limit_in("status", reply(b"<html>")) is None
+
+
+@pytest.mark.parametrize(("body", "wait"), [(b"<html>", 7.0), (b"", 7.0), (b"<html>", None)])
+def test_value_of_a_panel_that_is_closed_for_a_while(body, wait):
+    """HTTP 503 is maintenance where the server says how long; without that, it is what a broken gateway says, too."""
+    found = READER.read_value("status", reply(body, 503, retry_after=wait))
+
+    assert type(found) is (smm.BadReplyError if wait is None else smm.MaintenanceError)
+    assert getattr(found, "retry_after", None) == wait
