@@ -86,7 +86,7 @@ class Calls:
             for one in calls:
                 one.is_wanted = False
                 one.departure.stop()
-                if one.has_ended and one.is_write:
+                if one.has_ended and one.is_write and one.departure.may_have_left:
                     self._left_behind.append(one)
             raise
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Any, Final, TypeVar, cast
 
+import anyio
 import anyio.to_thread
 import attrs
 
@@ -254,9 +255,12 @@ class Exchange:
         return await self._calls.result([call], call)
 
     async def _ask_balance(self) -> Decimal | None:
-        reply = await self._send(_wire.ask(self.panel, "balance"), SMALL)
-        balance = reply if isinstance(reply, SmmError) else self.read_balance(reply)
-        return None if isinstance(balance, SmmError) else balance.balance
+        # Evidence must not use up the time that the order itself needs.
+        with anyio.move_on_after(min(5.0, self._write_budget / 4)):
+            reply = await self._send(_wire.ask(self.panel, "balance"), SMALL)
+            balance = reply if isinstance(reply, SmmError) else self.read_balance(reply)
+            return None if isinstance(balance, SmmError) else balance.balance
+        return None
 
     def read_balance(self, reply: Reply) -> Balance | SmmError:
         """Return the balance in an answer, which may be a bare number, or the error it is instead."""

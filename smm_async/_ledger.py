@@ -12,7 +12,7 @@ import anyio
 import attrs
 
 from smm_async._calls import Call
-from smm_async.errors import ClosedError, NotSentError, OutcomeUnknownError, PanelError
+from smm_async.errors import ClosedError, DuplicateOrderError, NotSentError, OutcomeUnknownError, PanelError
 from smm_async.journal import Entry, EntryState, Journal
 from smm_async.models import OrderId
 
@@ -133,6 +133,9 @@ def _state_after(outcome: Any) -> EntryState:
         return EntryState.PLACED
     if isinstance(outcome, (NotSentError, ClosedError)):
         return EntryState.NOT_SENT
+    if isinstance(outcome, DuplicateOrderError):
+        # There is such an order, and it may be this one: something on the way may have sent it twice.
+        return EntryState.OPEN
     return EntryState.REFUSED if isinstance(outcome, PanelError) else EntryState.OPEN
 
 

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, TypeAlias
 
+from smm_async._refusals import CONCERNS_ALL
 from smm_async.errors import SmmError
 
 __all__ = ["Answers", "PluralForm"]
@@ -39,7 +40,8 @@ class PluralForm:
     async def settle(self, ids: Sequence[str], answers: Answers) -> Answers | SmmError:
         """Return ``answers``, and what smaller batches can find out about ids that they leave open.
 
-        Ids that are missing in the result are best asked for alone.
+        Ids that are missing in the result are best asked for alone. What was found is not thrown away for an error on
+        the way, unless that concerns everybody.
         """
         self._note(ids, answers)
         if len(ids) == 1 or len(answers) == len(ids):
@@ -69,8 +71,10 @@ class PluralForm:
         found: Answers = {}
         for start in range(0, len(ids), self.limit):
             answers = await self._ask_and_note(ids[start : start + self.limit])
-            if isinstance(answers, SmmError):
+            if isinstance(answers, CONCERNS_ALL):
                 return answers
+            if isinstance(answers, SmmError):
+                break
             found |= answers
         return found
 
@@ -81,7 +85,7 @@ class PluralForm:
             return answers
         rest = await self._ask_and_note(ids[known:])
         if isinstance(rest, SmmError):
-            return rest
+            return rest if isinstance(rest, CONCERNS_ALL) else answers
         if rest:
             self.limit = known
         return answers | rest
@@ -103,8 +107,10 @@ class PluralForm:
                 continue
             for half in (part[: len(part) // 2], part[len(part) // 2 :]):
                 answers = await self._ask_and_note(half)
-                if isinstance(answers, SmmError):
+                if isinstance(answers, CONCERNS_ALL):
                     return answers
+                if isinstance(answers, SmmError):
+                    return found
                 found |= answers
                 requests += 1
                 if not answers:

@@ -110,7 +110,8 @@ class Refusals:
             complaint = _complaint_by_status(answer, status_code)
         if complaint is None:
             return None
-        error_type = self._type_for(action, complaint, status_code)
+        known_type = self._type_for(action, complaint, status_code)
+        error_type = known_type or errors.PanelError
         text = self.redact(complaint.text[:_QUOTABLE])
         error = error_type(
             _sentence(action, text),
@@ -119,13 +120,14 @@ class Refusals:
             text=text,
             retryable=self._may_pass(error_type, complaint.text),
         )
+        error.is_understood = known_type is not None
         if isinstance(error, (errors.RateLimitedError, errors.MaintenanceError)):
             error.retry_after = retry_after
         return error
 
     def is_unclear(self, error: errors.PanelError) -> bool:
         """Return whether the panel admits a failure without saying that nothing happened."""
-        return type(error) is errors.PanelError and (error.retryable or not error.text.strip())
+        return type(error) is errors.PanelError and (error.retryable or not error.is_understood)
 
     def _complaint_in(self, action: str, answer: Any) -> _Complaint | None:
         if isinstance(answer, str):
@@ -177,12 +179,11 @@ class Refusals:
         codes = (str(answer[name]).strip() for name in ("status", "code") if isinstance(answer.get(name), (str, int)))
         return next((code for code in codes if code in self.panel.error_codes), "")
 
-    def _type_for(self, action: str, complaint: _Complaint, status_code: int) -> type[errors.PanelError]:
+    def _type_for(self, action: str, complaint: _Complaint, status_code: int) -> type[errors.PanelError] | None:
         return (
             self._type_by_words(action, complaint.text)
             or self.panel.error_codes.get(complaint.code)
             or _BY_STATUS_CODE.get(status_code)
-            or errors.PanelError
         )
 
     def _type_by_words(self, action: str, text: str) -> type[errors.PanelError] | None:

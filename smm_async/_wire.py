@@ -78,9 +78,13 @@ def ask(panel: Panel, action: str, fields: Mapping[str, str] | None = None) -> Q
     """
     known = panel.actions.get(action) or Action(action)
     pairs = [(panel.fields.get(name, name), text) for name, text in (fields or {}).items()]
-    for name, _ in pairs:
+    names = [name for name, _ in pairs]
+    for name in names:
         if name in {panel.key_field, panel.action_field}:
             message = f"The field {name!r} is set by the client itself."
+            raise ValueError(message)
+        if names.count(name) > 1:
+            message = f"Two fields would be sent as {name!r}, and the panel would take one of them."
             raise ValueError(message)
     return _question(panel, action, known, known.word, pairs, fields=fields or {})
 

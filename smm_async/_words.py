@@ -246,7 +246,10 @@ ERROR_WORDS: Final[ErrorWords] = (
     ),
     (
         errors.PanelError,
-        (re.compile(r"max(imum)?( of)? \d+ (orders|refills|ids)"), "missing order"),
+        (
+            re.compile(r"max(imum)?( of)? \d+ (orders|refills|ids)"),
+            "missing order",
+        ),
     ),
     (
         errors.BadQuantityError,
@@ -282,6 +285,11 @@ ERROR_WORDS: Final[ErrorWords] = (
             *("account is private", "private account"),
             re.compile("^neworder error link$"),
         ),
+    ),
+    (
+        # Of fields that have no class of their own.
+        errors.PanelError,
+        ("is required", "eksik veri", "gerekli alanlar", "neworder error comment", "neworder error schedule time"),
     ),
 )
 
@@ -319,11 +327,16 @@ LATER_WORDS: Final[Words] = (
 
 # The numbers that panels of the "OSP" family put into `status` beside `error`. 113 has two meanings: its text decides.
 ERROR_CODES: Final[Mapping[str, type[errors.PanelError]]] = {
+    "101": errors.PanelError,
     "102": errors.InvalidKeyError,
     "103": errors.AccountError,
     "104": errors.UnknownOrderError,
     "105": errors.ServiceDisabledError,
+    "107": errors.PanelError,
     "108": errors.BadQuantityError,
     "109": errors.BadQuantityError,
+    "110": errors.PanelError,
+    "111": errors.PanelError,
+    "112": errors.PanelError,
     "114": errors.BadLinkError,
 }

@@ -123,6 +123,9 @@ class ClosedError(SmmError):
 class PanelError(SmmError):
     """The panel said no, in its own words (`SmmError.text`)."""
 
+    is_understood: bool = True
+    """Whether the words are known. If not, they are taken for a no to a read, but prove nothing of a write."""
+
 
 class InvalidKeyError(PanelError):
     """The key is wrong, missing or switched off. Repeating it gets addresses blocked."""

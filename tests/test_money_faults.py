@@ -11,7 +11,7 @@ import trustme
 
 import smm_async as smm
 from smm_async import _transport
-from tests.fault_server import FAULTS, Fault, FaultServer, answering, behind
+from tests.fault_server import FAULTS, STALE, FaultServer
 from tests.placing import KEY, ORDER, is_certain_wrongly, outcome_of
 from tests.socket_panel import ClosedPort
 
@@ -23,40 +23,50 @@ WRITES = {
     "refill": lambda client: client.refill(11),
     "cancel": lambda client: client.cancel(12),
 }
-# What a server that breaks before it has read the body leaves behind is a matter of who is faster.
+# All others leave a write in doubt. Who is faster decides what a reset does to what was on its way.
 EXPECTED = {
     "none": {VALUE},
     "answer_then_reset": {VALUE, UNKNOWN},
     "refused_in_words": {smm.NotEnoughFundsError},
     "reset_on_accept": {NOT_SENT, UNKNOWN},
+    "reset_before_the_body": {NOT_SENT, UNKNOWN},
 }
 
 
-@pytest.fixture(params=["asyncio", "trio"])
+@pytest.fixture(scope="module", params=["asyncio", "trio"])
 def anyio_backend(request):
     """Run each test on both loops."""
     return request.param
 
 
-def client_of(server_url, library, tls=None, **kwargs):
-    """Return a client with a transport of its own, or one by a library; both trust what ``tls`` trusts."""
+def client_of(server_url, library, tls=True, **kwargs):
+    """Return a client with a transport of its own, or one by a library, which trusts what ``tls`` says."""
     make = MAKERS[library]
-    transport = None if make is None else make(verify=True if tls is None else tls)
-    return smm.Client(server_url, key=KEY, transport=transport, **{"write_budget": 0.1, **kwargs})
+    return smm.Client(server_url, key=KEY, transport=None if make is None else make(verify=tls), **kwargs)
 
 
 @every_library
 @pytest.mark.parametrize("name", FAULTS)
 async def test_write_to_a_broken_panel_is_sent_once_and_never_certain_wrongly(name, library):
     """A value means that it was carried out, a no that it was not; whatever breaks, nothing is sent again."""
-    for action, write in WRITES.items():
-        async with FaultServer(FAULTS[name]) as server:
-            async with client_of(f"http://127.0.0.1:{server.port}/", library) as client:
-                outcome = await outcome_of(write(client))
+    budget = 0.4 if FAULTS[name].is_endless else 10.0
+    found = []
 
+    async def one(action):
+        async with FaultServer(FAULTS[name]) as server:
+            async with client_of(f"http://127.0.0.1:{server.port}/", library, write_budget=budget) as client:
+                found.append((action, await outcome_of(WRITES[action](client)), server))
+
+    async with anyio.create_task_group() as tasks:
+        for action in WRITES:
+            tasks.start_soon(one, action)
+
+    for action, outcome, server in found:
         assert len(server.executed) <= server.writes <= 1
         assert not is_certain_wrongly(outcome, was_executed=bool(server.executed)), (action, outcome)
-        assert type(outcome) in EXPECTED.get(name, {UNKNOWN}), (action, outcome)
+        # On a slow machine a small budget may end before anything has left.
+        also = set() if server.writes else {NOT_SENT}
+        assert type(outcome) in EXPECTED.get(name, {UNKNOWN}) | also, (action, outcome)
 
 
 @every_library
@@ -68,49 +78,15 @@ async def test_write_to_a_closed_port_is_not_sent(library):
                 assert type(await outcome_of(write(client))) is NOT_SENT
 
 
-# --- Connections that died while they were idle
-
-
-async def _close(server, stream, form):
-    await stream.aclose()
-
-
-STALE = {
-    "closed_while_idle": answering(_close, hangs_up_on_readers=True),
-    "closed_on_the_next_request": behind(_close, executed=False),
-    "closed_behind_the_next_request": behind(_close, executed=True),
-}
-
-
-class OnlyOnUsedConnections(FaultServer):
-    """Breaks only what comes on a connection that has answered before, and carries out what comes on a new one."""
-
-    async def _serve(self, stream):
-        async with stream:
-            is_used = False
-            try:
-                while True:
-                    fault, self._fault = self._fault, self._fault if is_used else STALE["closed_while_idle"]
-                    try:
-                        if not await self._answer(stream) and (is_used or self.writes):
-                            return
-                    finally:
-                        self._fault = fault
-                    is_used = True
-            except (anyio.EndOfStream, anyio.ClosedResourceError, anyio.BrokenResourceError):
-                pass
-
-
 @every_library
 @pytest.mark.parametrize("name", STALE)
 async def test_write_after_a_read_never_meets_a_dead_connection(name, library):
-    """A client with transports of its own never has a write in doubt because a connection died while it was idle."""
-    server_type = FaultServer if name == "closed_while_idle" else OnlyOnUsedConnections
+    """With transports of its own, a client has no write in doubt because a connection died while it was idle."""
     for write in WRITES.values():
-        async with server_type(STALE[name]) as server:
+        async with FaultServer(STALE[name], closes_behind_reads=name == "closed_while_idle") as server:
             async with client_of(f"http://127.0.0.1:{server.port}/", library) as client:
                 await client.balance()
-                # As long as it takes for the goodbye to arrive.
+                # As long as it takes for a goodbye to arrive.
                 await anyio.sleep(0.005)
                 outcome = await outcome_of(write(client))
 
@@ -129,24 +105,23 @@ def authority():
     return trustme.CA()
 
 
-def server_context(authority, **kwargs):
+def server_context(authority, host="localhost", **kwargs):
     """Return what a server with a certificate by ``authority`` serves with."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    host = kwargs.pop("host", "localhost")
     authority.issue_cert(host, **kwargs).configure_cert(context)
     return context
 
 
-def expired():
-    """Return the dates of a certificate of the day before yesterday."""
+def expired_context(authority):
+    """Return what a server with a certificate of the day before yesterday serves with."""
     now = dt.datetime.now(dt.UTC)
-    return {"not_before": now - dt.timedelta(days=3), "not_after": now - dt.timedelta(days=2)}
+    return server_context(authority, not_before=now - dt.timedelta(days=3), not_after=now - dt.timedelta(days=2))
 
 
 SERVERS = {
     "good": server_context,
-    "expired": lambda authority: server_context(authority, **expired()),
-    "wrong_host": lambda authority: server_context(authority, host="elsewhere.example"),
+    "expired": expired_context,
+    "wrong_host": lambda authority: server_context(authority, "elsewhere.example"),
     "self_signed": lambda authority: server_context(trustme.CA()),
     "plain_text": lambda authority: None,
 }
@@ -162,7 +137,7 @@ async def test_write_over_tls_leaves_only_for_a_trusted_panel(name, library, aut
 
     for write in WRITES.values():
         async with FaultServer(FAULTS["none"], tls=SERVERS[name](authority)) as server:
-            async with client_of(f"https://localhost:{server.port}/", library, trusted, write_budget=5.0) as client:
+            async with client_of(f"https://localhost:{server.port}/", library, trusted) as client:
                 outcome = await outcome_of(write(client))
 
         assert type(outcome) is (VALUE if name == "good" else NOT_SENT)
@@ -173,16 +148,9 @@ async def test_write_over_tls_leaves_only_for_a_trusted_panel(name, library, aut
 @pytest.mark.parametrize("name", ["reset_on_accept", "close_on_accept", "hang_on_accept"])
 async def test_write_to_a_panel_that_breaks_the_handshake_is_not_sent(name, library, monkeypatch):
     """Before a handshake has ended nothing has left."""
-    monkeypatch.setattr(_transport, "_CONNECT_SECONDS", 0.03)
+    monkeypatch.setattr(_transport, "_CONNECT_SECONDS", 0.05)
 
     async with FaultServer(FAULTS[name]) as server:
-        async with client_of(f"https://localhost:{server.port}/", library, write_budget=5.0) as client:
-            outcome = await outcome_of(client.add(ORDER))
-
-    assert type(outcome) is NOT_SENT
-
-
-async def test_faults_are_met_where_they_say():
-    """Each fault is one that a write meets, at one of three points."""
-    assert {fault.at for fault in FAULTS.values()} == {"accept", "head", "body"}
-    assert all(isinstance(fault, Fault) for fault in (*FAULTS.values(), *STALE.values()))
+        async with client_of(f"https://localhost:{server.port}/", library) as client:
+            for write in WRITES.values():
+                assert type(await outcome_of(write(client))) is NOT_SENT

@@ -33,7 +33,7 @@ LATER = "There was an error processing your request. Please try again later."
 
 REFUSALS = {
     "words": (Fault.error("Incorrect request"), smm.UnsupportedActionError),
-    "strange_words": (Fault.error("The moon is full"), smm.PanelError),
+    "other_field": (Fault.error("Comments is required"), smm.PanelError),
     "payment_required": (Fault.error("Not enough funds on balance", status=402), smm.NotEnoughFundsError),
     "not_found": (Fault.error("Incorrect service ID", status=404), smm.UnknownServiceError),
     "rate_limited": (Fault.rate_limited(1.0), smm.RateLimitedError),
@@ -42,6 +42,7 @@ REFUSALS = {
     "key": (Fault.error("Invalid API key", status=401), smm.InvalidKeyError),
 }
 IN_DOUBT = {
+    "strange_words": Fault.error("The moon is full"),
     "lost_answer": Fault.lost_answer(),
     "lost_before": Fault.lost_answer(executed=False),
     "cut": Fault.cut(3),

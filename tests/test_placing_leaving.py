@@ -103,7 +103,10 @@ async def test_caller_that_leaves_a_write_on_its_way_leaves_at_once(panel, journ
 
 @pytest.mark.parametrize(
     ("fault", "error_type", "state"),
-    [(Fault.error("No funds"), smm.PanelError, REFUSED), (Fault.lost_answer(), smm.OutcomeUnknownError, OPEN)],
+    [
+        (Fault.error("Insufficient funds"), smm.NotEnoughFundsError, REFUSED),
+        (Fault.lost_answer(), smm.OutcomeUnknownError, OPEN),
+    ],
     ids=["refused", "lost"],
 )
 @every_placing
@@ -187,7 +190,6 @@ async def test_callers_of_several_requests_leave_with_what_came(panel):
 PHASES = {
     "connecting": smm.NotSentError,
     "on_its_way": smm.OutcomeUnknownError,
-    "balance": smm.NotSentError,
     "queue": smm.NotSentError,
     "begin": smm.NotSentError,
     "answer": smm.OutcomeUnknownError,
@@ -198,8 +200,6 @@ async def hang_at(phase, panel, slow_disk, client):
     """Have orders hang at one point on their way, from now on."""
     if phase == "begin":
         slow_disk("begin", 30.0)
-    elif phase == "balance":
-        panel.fault(Fault.stall(), action="balance")
     elif phase == "answer":
         panel.fault(Fault.late(9.999))
     elif phase == "on_its_way":
@@ -210,7 +210,6 @@ async def hang_at(phase, panel, slow_disk, client):
 @every_placing
 async def test_order_ends_with_its_budget_wherever_it_is(panel, journal, name, phase, error_type, slow_disk):
     """When its time is over, an order is certainly not sent, or in doubt; never anything in between."""
-    journal.evidence = phase == "balance"
     held = HeldTransport(panel.transport(), is_before=True)
     transport = held if phase == "connecting" else panel.transport()
     panel.latency = 0.002 if phase == "answer" else 0.0
@@ -231,7 +230,22 @@ async def test_order_ends_with_its_budget_wherever_it_is(panel, journal, name, p
     assert len(panel.executed) == (error_type is smm.OutcomeUnknownError)
     assert panel.count(name) == len(panel.executed)
     states = [entry.state for entry in await journal.entries()]
-    assert states == {"queue": [], "balance": []}.get(phase, [OPEN if panel.executed else NOT_SENT])
+    assert states == ([] if phase == "queue" else [OPEN if panel.executed else NOT_SENT])
+
+
+@every_placing
+async def test_evidence_leaves_the_order_its_time(panel, journal, name):
+    """A balance that does not come costs the order a quarter of its budget, and the evidence."""
+    journal.evidence = True
+    panel.fault(Fault.stall(), action="balance")
+    before = anyio.current_time()
+
+    async with client_of(panel, journal=journal, write_budget=10.0) as client:
+        placed = await PLACING[name](client, ref="a")
+
+    assert anyio.current_time() - before == pytest.approx(2.5)
+    (entry,) = await journal.entries()
+    assert (entry.order, entry.balance) == (placed, None)
 
 
 @every_placing

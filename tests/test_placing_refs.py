@@ -309,7 +309,7 @@ async def test_order_with_a_journal_of_another_version_is_a_mistake(panel, journ
     ("fault", "outcome_type", "state"),
     [
         (None, str, PLACED),
-        (Fault.error("No funds"), smm.PanelError, REFUSED),
+        (Fault.error("Insufficient funds"), smm.NotEnoughFundsError, REFUSED),
         (Fault.refuse(), smm.NotSentError, NOT_SENT),
     ],
     ids=["placed", "refused", "unreachable"],
@@ -354,3 +354,13 @@ async def test_order_that_was_placed_twice_is_told(panel, journal, monkeypatch, 
     (entry,) = await journal.entries()
     assert (entry.state, entry.order, entry.note) == (PLACED, "6", "Placed a second time, as 5.")
     assert "placed a second time: as 6 and as 5" in caplog.text
+
+
+async def test_order_that_a_panel_takes_for_a_repetition_stays_open(panel, journal):
+    """What the panel takes for a second call may be the first one's echo, so the same ref does not buy again."""
+    panel.fault(Fault.error("An identical order was just placed"))
+    async with client_of(panel, journal=journal) as client:
+        with pytest.raises(smm.DuplicateOrderError):
+            await client.add(ORDER, ref="a")
+        with nothing_sent(panel), pytest.raises(smm.OutcomeUnknownError):
+            await client.add(ORDER, ref="a")

@@ -262,3 +262,33 @@ async def test_a_large_batch_that_is_refused_in_halves_too_is_asked_one_by_one()
 
     assert right_answers(found)
     assert sorted(map(len, panel.asked)) == [1] * 100 + [50, 50, 100]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [limited_to(30, says_so=True), limited_to(30, says_so=False), spoiled_by_one],
+    ids=["named", "silent", "spoiled"],
+)
+async def test_what_was_found_is_not_thrown_away_for_an_error_behind_it(answer):
+    """A part that fails on the way costs the others nothing: its ids are asked for alone."""
+
+    def breaks_once(panel, ids):
+        if len(panel.asked) == 3:
+            return httpx.Response(200, text="<html>")
+        return answer(panel, ids)
+
+    panel = OddPanel(breaks_once, bad={"77"} if answer is spoiled_by_one else ())
+    async with panel.client() as client:
+        found = await client.statuses(range(1, 101))
+
+    assert right_answers(found, {"77"} if answer is spoiled_by_one else ())
+
+
+async def test_fields_that_a_panel_would_take_for_one_are_refused():
+    """What is renamed must not meet what is added under the same name: the panel would take one of them."""
+    panel = smm.Panel(URL, fields={"quantity": "amount"})
+    order = smm.orders.Default(service=1, link="https://example.com", quantity=100, extra={"amount": 100_000})
+    transport = httpx.MockTransport(lambda _: httpx.Response(500))
+    async with smm.Client(panel, key="simulated-key", transport=transport) as client:
+        with pytest.raises(ValueError, match="'amount'"):
+            await client.add(order)

@@ -190,7 +190,7 @@ ERRORS = {
 UNCLEAR = {
     "There was an error processing your request. Please try again later",
     *("Failed to create order", "Server error", "Internal server error", "Provider is unavailable"),
-    *("There was an error", "Error", "Something went wrong", "Request timed out", ""),
+    *("There was an error", "Error", "Something went wrong", "Request timed out", "", "Quelque chose"),
 }
 LATER = [
     "The order was completed or refill was requested less than 24 hours ago",

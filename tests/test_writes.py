@@ -77,8 +77,9 @@ REFUSED = {
     "rate": ({"error": "Too many requests, please try again later."}, smm.RateLimitedError),
     "maintenance": ({"status": "error", "msg": "Maintenance"}, smm.MaintenanceError),
     "top_up_and_try_again": ({"error": "Insufficient balance. Top up and try again."}, smm.NotEnoughFundsError),
-    "text_nobody_knows": ({"error": "neworder.error.schedule_time"}, smm.PanelError),
-    "status_and_message": ({"status": "fail", "message": "Quelque chose"}, smm.PanelError),
+    "other_field": ({"error": "neworder.error.schedule_time"}, smm.PanelError),
+    "status_and_message": ({"status": "fail", "message": "Eksik veri"}, smm.PanelError),
+    "number_of_another_field": ({"error": "Quelque chose", "status": "107"}, smm.PanelError),
     "code": ({"error": "Quelque chose", "status": 109}, smm.BadQuantityError),
     "no_id_in_the_order": ({"order": None, "error": "Bad link"}, smm.BadLinkError),
     "bare_text": ("Incorrect request", smm.UnsupportedActionError),
@@ -91,7 +92,21 @@ def test_order_is_refused_where_the_panel_says_why(value, error, status_code):
     """A reason and no id is a no, with any HTTP status but that of a failed server."""
     found = place(value, status_code)
 
-    assert found is (smm.NotEnoughFundsError if error is smm.PanelError and status_code == 402 else error)
+    assert found is error
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("Quelque chose", "An error occurred", "Database error", "SQLSTATE[40001]: Deadlock found", "Bir hata oluştu"),
+        *("MySQL server has gone away", "cURL error 56: Connection reset by peer", "Gateway Time-out"),
+        *("Upstream did not respond", "Ocorreu um erro", "Order is being processed", "Order already exists: 12345"),
+    ],
+)
+@pytest.mark.parametrize("status_code", [200, 400, 408, 409, 422, 425, 499, 500])
+def test_order_is_in_doubt_where_nobody_knows_the_words(text, status_code):
+    """A text that no table knows may mean anything, so it is neither a no nor a yes."""
+    assert place({"error": text}, status_code) is smm.OutcomeUnknownError
 
 
 @pytest.mark.parametrize(

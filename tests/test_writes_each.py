@@ -214,7 +214,8 @@ def test_answer_to_any_action_is_its_value(value):
     [
         ({"error": "Incorrect request"}, 200, smm.UnsupportedActionError),
         ("Incorrect request", 200, smm.UnsupportedActionError),
-        ({"error": "Quelque chose"}, 422, smm.PanelError),
+        ({"error": "Comments is required"}, 422, smm.PanelError),
+        ({"error": "Quelque chose"}, 422, UNKNOWN),
         ({"error": "Bad link"}, 500, UNKNOWN),
         ({"error": "Server error"}, 200, UNKNOWN),
         ({"a": 1}, 404, UNKNOWN),
