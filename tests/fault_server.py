@@ -1,5 +1,6 @@
 """A panel on the loopback interface that breaks at any point of a write, and knows what it has carried out."""
 
+import contextlib
 import json
 import socket
 import struct
@@ -60,10 +61,8 @@ class FaultServer:
 
     async def _serve(self, stream):
         async with stream:
-            try:
+            with contextlib.suppress(anyio.EndOfStream, anyio.ClosedResourceError, anyio.BrokenResourceError):
                 await self._talk(stream)
-            except (anyio.EndOfStream, anyio.ClosedResourceError, anyio.BrokenResourceError):
-                pass
 
     async def _talk(self, stream):
         """Answer reads until a write comes, and meet the fault with it."""

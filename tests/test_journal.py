@@ -1,6 +1,5 @@
 """The journal: what it lets through once, what it refuses, and what it says of an order."""
 
-import os
 import sqlite3
 from decimal import Decimal
 
@@ -369,7 +368,7 @@ async def test_journal_stays_where_it_was_named(tmp_path, monkeypatch):
 
     assert await begin(journal, attempt="2") is not None
     assert repr(journal) == f"Journal({str(tmp_path / 'orders.db')!r})"
-    assert os.listdir(tmp_path / "elsewhere") == []
+    assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
 async def test_journal_of_another_version_is_refused(journal, path):

@@ -18,7 +18,7 @@ OPEN, PLACED, REFUSED, NOT_SENT = (
 )
 # The frames of a write-ahead log; its head is checked by a sum of its own.
 _HEAD, _FRAME_HEAD = 32, 24
-_FINE, _COARSE = 12, 97
+_FINE, _COARSE = 12, 13
 FIELDS = {"service": "1", "link": "https://example.com/" + "x" * 500, "quantity": "100"}
 
 

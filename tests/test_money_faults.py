@@ -24,7 +24,7 @@ WRITES = {
     "cancel": lambda client: client.cancel(12),
 }
 # All others leave a write in doubt. Who is faster decides what a reset does to what was on its way.
-EXPECTED = {
+EXPECTED: dict[str, set[type]] = {
     "none": {VALUE},
     "answer_then_reset": {VALUE, UNKNOWN},
     "refused_in_words": {smm.NotEnoughFundsError},
@@ -39,7 +39,7 @@ def anyio_backend(request):
     return request.param
 
 
-def client_of(server_url, library, tls=True, **kwargs):
+def client_of(server_url, library, *, tls=True, **kwargs):
     """Return a client with a transport of its own, or one by a library, which trusts what ``tls`` says."""
     make = MAKERS[library]
     return smm.Client(server_url, key=KEY, transport=None if make is None else make(verify=tls), **kwargs)
@@ -137,7 +137,7 @@ async def test_write_over_tls_leaves_only_for_a_trusted_panel(name, library, aut
 
     for write in WRITES.values():
         async with FaultServer(FAULTS["none"], tls=SERVERS[name](authority)) as server:
-            async with client_of(f"https://localhost:{server.port}/", library, trusted) as client:
+            async with client_of(f"https://localhost:{server.port}/", library, tls=trusted) as client:
                 outcome = await outcome_of(write(client))
 
         assert type(outcome) is (VALUE if name == "good" else NOT_SENT)
