@@ -108,7 +108,9 @@ def test_one_neighbour_of_our_own_at_the_price_is_the_order(found, price, order)
     assert f"Of {len(found)} ids" in finding.sentence
 
 
-@pytest.mark.parametrize(("rivals", "verdict"), [([], PLACED), (["0.18"], PLACED), (["0.09"], UNKNOWN), (["0.18", None], UNKNOWN)])
+@pytest.mark.parametrize(
+    ("rivals", "verdict"), [([], PLACED), (["0.18"], PLACED), (["0.09"], UNKNOWN), (["0.18", None], UNKNOWN)]
+)
 def test_neighbour_that_may_be_another_open_order_says_nothing(rivals, verdict):
     """If two orders are open at one price, or one at a price that nobody knows, a neighbour may be either."""
     prices = [None if rival is None else Decimal(rival) for rival in rivals]

@@ -88,7 +88,9 @@ async def test_reconcile_waits_until_panels_have_booked(panel, evident, settle, 
     """Nothing is looked at before the settle time is over, counted from the end of the sending."""
     async with client_of(panel, journal=evident) as client:
         await lose(panel, client, "add", executed=True)
-        await change(evident, f"update smm_order set ends_at = strftime('%Y-%m-%dT%H:%M:%fZ', ends_at, '-{ago} seconds')")
+        await change(
+            evident, f"update smm_order set ends_at = strftime('%Y-%m-%dT%H:%M:%fZ', ends_at, '-{ago} seconds')"
+        )
         before, asked = anyio.current_time(), panel.count()
 
         await client.reconcile("lost", settle=settle)
