@@ -53,7 +53,7 @@ _SCHEMA: Final = (
         opened_at text not null,
         ends_at text not null,
         check (state != 'placed' or order_id is not null)
-    ) strict
+    )
     """,
     "create index smm_order_changed on smm_order (changed)",
     f"pragma user_version = {_VERSION}",
@@ -72,6 +72,7 @@ _NEW: Final = f"""
 """  # noqa: S608  our own text
 # A clock that was turned back must not make anybody wait until it has come round again.
 _AGE: Final = f"(julianday(max({_NOW}, opened_at)) - julianday(ends_at)) * 86400"
+_IS_ON_ITS_WAY: Final = f"select 1 from smm_order where ref = ? and opened_at <= {_NOW} and {_NOW} < ends_at"  # noqa: S608
 _LONGEST_WAIT: Final = 1e9
 _MOMENT: Final = 0.1
 # SQLITE_BUSY and SQLITE_PROTOCOL, whatever their upper bits say of the reason.
@@ -147,15 +148,15 @@ def _check_version(db: sqlite3.Connection, path: str) -> None:
         raise ValueError(message)
 
 
-def select(db: sqlite3.Connection, where: str, *values: str) -> list[Entry]:
-    """Return the orders that an SQL condition picks."""
-    rows = db.execute(f"select {_COLUMNS} from smm_order {where} order by number", values)  # noqa: S608  our own text
+def select(db: sqlite3.Connection, where: str, ref: str | None = None) -> list[Entry]:
+    """Return the orders that an SQL condition picks, in which ``:ref`` stands for ``ref``."""
+    rows = db.execute(f"select {_COLUMNS} from smm_order {where} order by number", {"ref": ref})  # noqa: S608  our own text
     return [_entry(row) for row in rows]
 
 
 def find(db: sqlite3.Connection, ref: str) -> Entry | None:
     """Return the order under ``ref``, if there is one."""
-    found = select(db, "where ref = ?", ref)
+    found = select(db, "where ref = :ref", ref)
     return found[0] if found else None
 
 
@@ -229,8 +230,8 @@ def settle(db: sqlite3.Connection, ref: str, order: str | None) -> Entry:
     if entry.state is not EntryState.OPEN:
         message = f"The order under ref {ref!r} is not open, but {entry.state.value}."
         raise ValueError(message)
-    left = -age(db, ref)
-    if order is None and left > 0:
+    if order is None and db.execute(_IS_ON_ITS_WAY, (ref,)).fetchall():
+        left = -age(db, ref)
         message = f"The order under ref {ref!r} may still be on its way, for {left:.0f} seconds at most: wait for it."
         raise ValueError(message)
     _write(db, ref, EntryState.NOT_SENT if order is None else EntryState.PLACED, order, "Settled by hand.")

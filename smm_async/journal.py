@@ -154,13 +154,13 @@ class Journal:
 
     async def moved_since(self, ref: str) -> list[Entry]:
         """Return the other orders that may have moved the balance after it was asked for, for the one under ``ref``."""
-        placed = "state = 'placed' and changed > (select since from smm_order where ref = ?1)"
-        return await self._run(lambda db: file.select(db, f"where ref != ?1 and (state = 'open' or {placed})", ref))
+        placed = "state = 'placed' and changed > (select since from smm_order where ref = :ref)"
+        return await self._run(lambda db: file.select(db, f"where ref != :ref and (state = 'open' or {placed})", ref))
 
     async def placed_before(self, ref: str) -> list[Entry]:
         """Return the orders by the same action whose ids were known when the one under ``ref`` was begun."""
-        before = "changed <= (select since from smm_order where ref = ?1)"
-        same = "action = (select action from smm_order where ref = ?1)"
+        before = "changed <= (select since from smm_order where ref = :ref)"
+        same = "action = (select action from smm_order where ref = :ref)"
         return await self._run(lambda db: file.select(db, f"where state = 'placed' and {same} and {before}", ref))
 
     async def _run(self, call: Callable[[sqlite3.Connection], T]) -> T:

@@ -229,6 +229,14 @@ async def test_order_on_its_way_is_not_settled_as_not_placed(journal):
     assert (await journal.settle("a", placed=False)).state is NOT_SENT
 
 
+async def test_order_is_settled_after_the_clock_was_turned_back(journal, path):
+    """A clock that was turned back by a year keeps nobody from settling an order for a year."""
+    await begin(journal, within=60.0)
+    change(path, "update smm_order set opened_at = '2999-01-01T00:00:00.000Z', ends_at = '2999-01-01T00:01:00.000Z'")
+
+    assert (await journal.settle("a", placed=False)).state is NOT_SENT
+
+
 async def test_settle_without_one_verdict_is_refused(journal):
     """Settling takes an id, or the word that it was not placed; both or neither is a mistake."""
     await begin(journal, within=0.0)
