@@ -11,7 +11,8 @@ import attrs
 
 from smm_async._backend import Waiter
 from smm_async._host import TaskHost
-from smm_async._transport import Departure, Gate
+from smm_async._requests import Departure
+from smm_async._transport import Gate
 from smm_async._wire import Question
 from smm_async.errors import ClosedError, NoAnswerError, NotSentError, OutcomeUnknownError, SmmError
 from smm_async.models import Unsettled

@@ -10,9 +10,6 @@ import contextlib
 import functools
 import ssl
 import sys
-import zlib
-from collections.abc import AsyncIterator, Callable, Mapping
-from email.utils import parsedate_to_datetime
 from types import ModuleType, TracebackType
 from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
@@ -21,12 +18,14 @@ import anyio
 import anyio.lowlevel
 import httpx
 
+from smm_async._requests import Departure, body_class, headers_for
+from smm_async._responses import read_response
 from smm_async._secret import Secret
-from smm_async._wire import Question, Reply, form_pairs, json_pairs
-from smm_async.errors import BadReplyError, NoAnswerError, NotSentError, SmmError
+from smm_async._wire import Question, Reply
+from smm_async.errors import NoAnswerError, NotSentError, SmmError
 from smm_async.panels import Panel
 
-__all__ = ["AsyncTransport", "Departure", "Gate", "Transport"]
+__all__ = ["AsyncTransport", "Gate", "Transport"]
 
 
 class AsyncTransport(Protocol):
@@ -43,9 +42,6 @@ class AsyncTransport(Protocol):
 
 _CONNECT_SECONDS: Final = 10.0
 _KEEPALIVE_SECONDS: Final = 15.0
-_MAX_HEADERS: Final = 100
-# What a library may still have read of a connection that is given up.
-_MOST_BUFFERED: Final = 1024 * 1024
 # By the name, since several libraries share these classes. Only these prove that the panel has got nothing,
 _NEVER_SENT: Final = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout", "UnsupportedProtocol", "InvalidURL"})
 # and only of these libraries: others, pyreqwest among them, say "ConnectError" after the panel has got the request, too.
@@ -80,33 +76,6 @@ class Gate:
             self._semaphore.release()
 
 
-class Departure:
-    """How far one write has come. It leaves once, or was stopped before and never leaves."""
-
-    def __init__(self) -> None:
-        self.may_have_left = False
-        """Whether the panel may have got what it needs to act on the request."""
-        self._is_stopped = False
-
-    def stop(self) -> None:
-        """Keep it from leaving; what has left goes on."""
-        self._is_stopped = True
-
-    def leave(self) -> None:
-        """Let it go: from here on nobody knows how far it comes.
-
-        Raises:
-            HeldBackError: it was stopped, or has left before. There are transports that repeat what they are given.
-        """
-        if self._is_stopped or self.may_have_left:
-            raise HeldBackError
-        self.may_have_left = True
-
-
-class HeldBackError(Exception):
-    """A write that must not be sent, or not once more."""
-
-
 class Transport:
     """Sends questions to one panel, with one key.
 
@@ -127,7 +96,9 @@ class Transport:
         self._free: list[Any] = []
         self._made: list[Any] = []
         urls = {panel.url, *(action.url for action in panel.actions.values() if action.url is not None)}
-        self._headers = {url: _headers_for(panel, url) for url in urls}
+        self._headers = {url: headers_for(panel, _host_in(url)) for url in urls}
+        # Parsing an address takes longer than all the rest of making a request.
+        self._urls = {url: self._library.URL(url) for url in urls}
         self._is_tls = any(urlsplit(url).scheme == "https" for url in urls)
 
     def forget(self) -> None:
@@ -203,12 +174,12 @@ class Transport:
     async def _exchange(
         self, transport: Any, question: Question, limit: int, departure: Departure | None
     ) -> Reply | SmmError:
-        body = _body_class(self._library)(self._panel, self._key, question, departure)
+        body = body_class(self._library)(self._panel, self._key, question, departure)
         reply, names, name, number = None, set[str](), "", None
         try:
             response = await transport.handle_async_request(self._request(question, body))
             try:
-                reply = await _read(response, question.action, limit)
+                reply = await read_response(response, question.action, limit)
             finally:
                 await response.aclose()
         except Exception as error:  # noqa: BLE001  a transport may raise anything, and all of it may show the key
@@ -230,7 +201,7 @@ class Transport:
             headers.append((b"Authorization", b"Bearer " + self._key.reveal().encode()))
         return self._library.Request(
             panel.method,
-            body.url(),
+            body.url() if panel.method == "GET" else self._urls[question.url],
             headers=headers,
             stream=body,
             extensions={
@@ -242,80 +213,6 @@ class Transport:
                 }
             },
         )
-
-
-class _Body:
-    """What is sent. The key joins it only while it is read, so that no frame outside ever holds both."""
-
-    def __init__(self, panel: Panel, key: Secret, question: Question, departure: Departure | None = None) -> None:
-        self._panel = panel
-        self._key = key
-        self._question = question
-        self._departure = departure
-        self._is_read = False
-
-    @property
-    def is_held_back(self) -> bool:
-        """Whether it is certain that nobody has got it. Without a body, whoever has the address has got it."""
-        return not self._is_read
-
-    def url(self) -> str:
-        """Return the address, with the fields where there is no body to hold them."""
-        question = self._question
-        if self._panel.method != "GET":
-            return question.url
-        self._leave()
-        return f"{question.url}{'&' if '?' in question.url else '?'}{self._fields().decode()}"
-
-    def length(self) -> int:
-        """Return how many bytes the body has."""
-        return len(self._content())
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return _Reading(self._read)
-
-    def _read(self) -> bytes:
-        if self._panel.method != "GET":
-            self._leave()
-        return self._content()
-
-    def _leave(self) -> None:
-        if self._departure is not None:
-            self._departure.leave()
-        self._is_read = True
-
-    def _content(self) -> bytes:
-        return b"" if self._panel.method == "GET" else self._fields()
-
-    def _fields(self) -> bytes:
-        panel, content = self._panel, self._question.content
-        if panel.body == "json":
-            return b"{%s}" % (content if panel.bearer else self._key_pair(json=True) + content)
-        return content if panel.bearer else self._key_pair(json=False) + content
-
-    def _key_pair(self, *, json: bool) -> bytes:
-        pair = (self._panel.key_field, self._key.reveal())
-        return json_pairs([pair]) + b"," if json else form_pairs([pair]) + b"&"
-
-
-class _Reading:
-    """Reads a body, in one piece. Unlike a generator it may be left at any time: not all transports read to the end."""
-
-    def __init__(self, read: Callable[[], bytes]) -> None:
-        self._rest = iter((read,))
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self
-
-    async def __anext__(self) -> bytes:
-        for read in self._rest:
-            return read()
-        raise StopAsyncIteration
-
-
-@functools.cache
-def _body_class(library: ModuleType) -> type[Any]:
-    return type("RequestBody", (_Body, library.AsyncByteStream), {})
 
 
 def _library_of(transport: object) -> ModuleType:
@@ -344,20 +241,6 @@ def _no_tls_context() -> ssl.SSLContext:
     return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
-def _headers_for(panel: Panel, url: str) -> list[tuple[bytes, bytes]]:
-    """Return the headers that every request to ``url`` has."""
-    types = {"form": b"application/x-www-form-urlencoded", "json": b"application/json"}
-    fixed = [
-        (b"Host", _host_in(url)),
-        (b"Accept", b"application/json"),
-        (b"Accept-Encoding", b"gzip"),
-        (b"User-Agent", panel.user_agent.encode()),
-    ]
-    if panel.method == "POST":
-        fixed.append((b"Content-Type", types[panel.body]))
-    return fixed + [(name.encode(), text.encode()) for name, text in panel.headers.items()]
-
-
 def _host_in(url: str) -> bytes:
     """Return the host exactly as the library looks it up, whose rules for foreign letters are not Python's."""
     try:
@@ -365,83 +248,6 @@ def _host_in(url: str) -> bytes:
     except httpx.InvalidURL as error:
         complaint = f"{url!r} is not a panel's address: {error}"
     raise ValueError(complaint)
-
-
-async def _read(response: Any, action: str, limit: int) -> Reply | SmmError:
-    headers: Mapping[str, str] = response.headers
-    if len(response.headers.raw) > _MAX_HEADERS:
-        return _unusable(response, action, f"it has more than {_MAX_HEADERS} headers")
-    encoding = headers.get("content-encoding", "identity").strip().lower()
-    if encoding not in {"identity", "gzip", "x-gzip", ""}:
-        return _unusable(response, action, "it is in an encoding that was not asked for")
-    content = _Content(limit, is_packed="gzip" in encoding)
-    stream = aiter(response.stream)
-    async for chunk in stream:
-        content.take(chunk)
-        if content.complaint is not None:
-            await _abandon(stream)
-            break
-    else:
-        content.end()
-    if content.complaint is not None:
-        return _unusable(response, action, content.complaint)
-    return Reply(
-        response.status_code,
-        bytes(content.unpacked),
-        _retry_after(headers),
-        headers.get("location", ""),
-    )
-
-
-class _Content:
-    """Takes a body piece by piece, and unpacks it; neither it nor what comes out of it may be larger than ``limit``."""
-
-    def __init__(self, limit: int, *, is_packed: bool) -> None:
-        self._limit = limit
-        self._gzip = zlib.decompressobj(31) if is_packed else None
-        self._taken = 0
-        self.unpacked = bytearray()
-        self.complaint: str | None = None
-        """What is wrong with it; then no more is to be taken."""
-
-    def take(self, chunk: bytes) -> None:
-        """Add a piece."""
-        self._taken += len(chunk)
-        try:
-            self.unpacked += chunk if self._gzip is None else self._unpack(self._gzip, chunk)
-        except zlib.error:
-            self.complaint = "it is not the gzip that it claims to be"
-        if max(self._taken, len(self.unpacked)) > self._limit:
-            self.complaint = f"it is larger than {self._limit} bytes"
-
-    def _unpack(self, gzip: Any, chunk: bytes) -> bytes:
-        # What follows the end is dropped, where zlib would keep it.
-        return b"" if gzip.eof else bytes(gzip.decompress(chunk, self._limit + 1 - len(self.unpacked)))
-
-    def end(self) -> None:
-        """Check that it is complete: a number may be cut in the middle and still be one."""
-        if self._gzip is not None and self._taken and not self._gzip.eof:
-            self.complaint = "its gzip is cut short"
-
-
-async def _abandon(stream: AsyncIterator[bytes]) -> None:
-    """End a stream before its time: leaving it would leave the library's generators to the garbage collector."""
-    left = _MOST_BUFFERED
-    with anyio.CancelScope() as scope:
-        scope.cancel()
-        async for chunk in stream:
-            left -= len(chunk) + 1
-            if left < 0:
-                break
-
-
-def _unusable(response: Any, action: str, complaint: str) -> BadReplyError:
-    code = response.status_code
-    return BadReplyError(
-        f"The answer to {action!r} is not usable: {complaint}.",
-        action=action,
-        status_code=code,
-    )
 
 
 def _problem(action: str, name: str, number: int | None, *, is_sent: bool) -> SmmError:
@@ -455,16 +261,3 @@ def _problem(action: str, name: str, number: int | None, *, is_sent: bool) -> Sm
         f"The panel could not be reached, so {action!r} was not sent ({what}).",
         action=action,
     )
-
-
-def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds of a ``Retry-After`` header (RFC 9110, 10.2.3), which may also be a date."""
-    text = headers.get("retry-after", "").strip()
-    if text.isascii() and text.isdigit():
-        return float(text[:9])
-    try:
-        # Against the server's own clock: this machine's may be wrong, and is nobody's business here.
-        wait = parsedate_to_datetime(text) - parsedate_to_datetime(headers.get("date", ""))
-        return max(0.0, wait.total_seconds())
-    except (ValueError, TypeError, OverflowError):
-        return None

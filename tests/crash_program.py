@@ -15,7 +15,7 @@ import time
 import anyio
 
 import smm_async as smm
-from smm_async._transport import Departure
+from smm_async._requests import Departure
 
 
 class Watch:

@@ -10,8 +10,9 @@ import httpx
 import pytest
 
 import smm_async as smm
+from smm_async._responses import Content
 from smm_async._secret import Secret
-from smm_async._transport import Transport, _Content
+from smm_async._transport import Transport
 from smm_async._wire import ask
 from tests.scripted_transport import Drip, ScriptedTransport, answer, streamed
 from tests.virtual_time import anyio_backend  # noqa: F401  a fixture is used by its name
@@ -161,7 +162,7 @@ async def test_packed_body_above_its_cap_is_refused_even_if_nothing_comes_out(st
 
 def test_packed_body_with_a_trailer_keeps_nothing_of_it():
     """What follows the end of the packed content takes no memory."""
-    content = _Content(10_000, is_packed=True)
+    content = Content(10_000, is_packed=True)
 
     for chunk in (PACKED, b"\0" * 4000, b"\0" * 4000):
         content.take(chunk)

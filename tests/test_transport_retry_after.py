@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import smm_async as smm
+from smm_async._responses import retry_after
 from smm_async._secret import Secret
-from smm_async._transport import Transport, _retry_after
+from smm_async._transport import Transport
 from smm_async._wire import ask
 from tests.scripted_transport import ScriptedTransport, answer
 from tests.virtual_time import anyio_backend  # noqa: F401  a fixture is used by its name
@@ -64,6 +65,6 @@ async def test_retry_after_is_read_as_seconds_or_date(text, date, seconds):
 )
 def test_retry_after_never_raises(text):
     """Whatever stands in ``Retry-After``, the answer it came with is not lost."""
-    seconds = _retry_after({"retry-after": text, "date": DATE})
+    seconds = retry_after({"retry-after": text, "date": DATE})
 
     assert seconds is None or seconds >= 0.0

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import smm_async as smm
+from smm_async._requests import body_class
 from smm_async._secret import Secret, complaint_about_key
-from smm_async._transport import _body_class
 from smm_async._wire import ask
 from tests.scripted_transport import ScriptedTransport, answer
 from tests.socket_panel import SocketPanel, reply
@@ -205,7 +205,7 @@ KEYS = st.text(min_size=1, max_size=40).filter(lambda text: complaint_about_key(
 
 
 def content_of(panel, key):
-    return _body_class(httpx)(panel, Secret(key), ask(panel, "balance", {"note": "x"}))
+    return body_class(httpx)(panel, Secret(key), ask(panel, "balance", {"note": "x"}))
 
 
 @given(KEYS)
