@@ -8,8 +8,8 @@ from smm_async import _retry
 from smm_async._secret import Secret
 from smm_async._transport import Transport
 from smm_async._wire import ask
-from tests.socket_panel import ClosedPort, SocketPanel, close, head, raw, reply, together, zipped
-from tests.sockets import BALANCE, KEY, ORDER, at_once, client_of, every_transport, outcome_of
+from tests.socket_panel import SocketPanel, close, head, raw, reply, together, zipped
+from tests.sockets import BALANCE, KEY, ORDER, at_once, client_of, every_transport
 
 
 @pytest.fixture(autouse=True)
@@ -105,23 +105,6 @@ async def test_connection_of_a_cancelled_caller_goes_on():
         await client.balance()
 
     assert server.connections == 1
-
-
-async def test_rust_transport_works_on_asyncio(anyio_backend_name):
-    """Pyreqwest's transport carries reads and writes; what it says of connections is not taken for proof."""
-    pyreqwest = pytest.importorskip("pyreqwest.compatibility.httpx")
-    if anyio_backend_name == "trio":
-        pytest.skip("pyreqwest works on asyncio only.")
-
-    acts = [zipped(BALANCE), reply(b'{"order": 7}'), close]
-    async with SocketPanel(*acts) as server, client_of(server, pyreqwest.HttpxTransport()) as client:
-        assert str((await client.balance()).balance) == "1.50"
-        assert await client.add(ORDER) == "7"
-        assert type(await outcome_of(client.add, ORDER)) is smm.OutcomeUnknownError
-        assert type(await outcome_of(client.balance)) is smm.NoAnswerError
-    with ClosedPort() as url:
-        async with smm.Client(url, key=KEY, transport=pyreqwest.HttpxTransport()) as client:
-            assert type(await outcome_of(client.add, ORDER)) is smm.NotSentError
 
 
 async def test_send_by_itself_says_what_went_wrong():
