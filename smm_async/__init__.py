@@ -3,6 +3,7 @@
 from smm_async import catalogue, errors, journal, models, orders, panels
 from smm_async._client import Client
 from smm_async._coalesce import Coalescer
+from smm_async._log_redaction import install_log_redaction
 from smm_async._reconcile import Reconciliation, Verdict
 from smm_async.catalogue import CatalogueDiff, ServiceChange, diff_services
 from smm_async.errors import (
@@ -99,6 +100,7 @@ __all__ = [
     "catalogue",
     "diff_services",
     "errors",
+    "install_log_redaction",
     "journal",
     "models",
     "orders",

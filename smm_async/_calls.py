@@ -12,6 +12,7 @@ import attrs
 from smm_async._backend import Waiter
 from smm_async._host import TaskHost
 from smm_async._requests import Departure
+from smm_async._secret import clear_frames
 from smm_async._transport import Gate
 from smm_async._wire import Question
 from smm_async.errors import ClosedError, NoAnswerError, NotSentError, OutcomeUnknownError, SmmError
@@ -133,6 +134,7 @@ class Calls:
 
     def _failed(self, call: Call, error: Exception) -> Exception:
         """Return what an exception means that nobody expected: after a write has left, never that it did not."""
+        clear_frames(error)
         if not call.is_on_its_way:
             return error
         _LOG.error("What became of %r was lost to an error.", call.question.action, exc_info=error)

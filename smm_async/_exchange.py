@@ -21,7 +21,7 @@ from smm_async._ledger import Ledger
 from smm_async._plurals import PluralForm
 from smm_async._refusals import CONCERNS_ALL
 from smm_async._retry import Retries
-from smm_async._secret import Secret
+from smm_async._secret import Secret, clear_frames
 from smm_async._tickets import own_copy
 from smm_async._transport import AsyncTransport, Gate, Transport
 from smm_async._wire import Question, Reader, Reply, no_shortcut
@@ -122,10 +122,15 @@ class Exchange:
         await self.host.aclose(before=self._calls.wait_for_writes, after=self._transport.aclose)
 
     async def _fetch(self, action: str, ids: list[str]) -> dict[str, Any]:
-        answers = await self._retries.read(functools.partial(self._look_up, action, ids))
-        if not isinstance(answers, SmmError):
-            answers = await self._plurals[action].settle(ids, answers)
-            self._learn(action, self._plurals[action].limit)
+        try:
+            answers = await self._retries.read(functools.partial(self._look_up, action, ids))
+            if not isinstance(answers, SmmError):
+                answers = await self._plurals[action].settle(ids, answers)
+                self._learn(action, self._plurals[action].limit)
+        except Exception as error:
+            # A bug: what the server said may stand in its frames.
+            clear_frames(error)
+            raise
         if isinstance(answers, SmmError):
             raise answers
         return answers

@@ -199,7 +199,7 @@ class Transport:
         headers = [*self._headers[question.url], (b"Content-Length", b"%d" % body.length())]
         if panel.bearer:
             headers.append((b"Authorization", b"Bearer " + self._key.reveal().encode()))
-        return self._library.Request(
+        request = self._library.Request(
             panel.method,
             body.url() if panel.method == "GET" else self._urls[question.url],
             headers=headers,
@@ -213,6 +213,22 @@ class Transport:
                 }
             },
         )
+        if panel.method == "GET" and self._given is None:
+            request.url = _Address(request.url)
+        return request
+
+
+class _Address(httpx.URL):
+    """An address that prints itself without its query, where the key may be: there is instrumentation that prints it."""
+
+    def __str__(self) -> str:
+        return str(self.copy_with(query=None))
+
+    def __repr__(self) -> str:
+        return f"URL({str(self)!r})"
+
+    def copy_with(self, **kwargs: Any) -> httpx.URL:
+        return httpx.URL(self, **kwargs)
 
 
 def _library_of(transport: object) -> ModuleType:

@@ -64,19 +64,22 @@ def _check_url(panel: Panel, _: object, url: str) -> None:
 
 
 def _complaint_about_url(url: object, *, allow_http: bool) -> str | None:
+    # There may be a password in it, or behind the question mark a key.
+    shown = repr(url) if not isinstance(url, str) else "This" if "@" in url else repr(url.partition("?")[0])
     if not isinstance(url, str) or not url.isprintable() or " " in url:
-        return f"{url!r} is not a panel's address: give the complete URL, such as 'https://panel.example/api/v2'."
+        return f"{shown} is not a panel's address: give the complete URL, such as 'https://panel.example/api/v2'."
     try:
         parts = urlsplit(url)
         host, _port = parts.hostname, parts.port
     except ValueError as error:
-        return f"{url!r} is not a panel's address: {error}."
+        why = "" if "@" in url else f": {error}"
+        return f"{shown} is not a panel's address{why}."
     if parts.scheme not in {"https", "http"} or not host:
-        return f"{url!r} is not a panel's address: it must start with 'https://' and a host."
+        return f"{shown} is not a panel's address: it must start with 'https://' and a host."
     if "@" in parts.netloc or parts.fragment:
         return "A panel's address holds neither a user name, a password nor a fragment."
     if parts.scheme == "http" and not allow_http and not _is_loopback(host):
-        return f"{url!r} would send the key in clear text: use https, or say Panel(..., allow_http=True)."
+        return f"{shown} would send the key in clear text: use https, or say Panel(..., allow_http=True)."
     return None
 
 
