@@ -25,7 +25,7 @@ from smm_async._wire import Question, Reply
 from smm_async.errors import NoAnswerError, NotSentError, SmmError
 from smm_async.panels import Panel
 
-__all__ = ["AsyncTransport", "Gate", "Transport"]
+__all__ = ["CONNECT_SECONDS", "AsyncTransport", "Gate", "Transport"]
 
 
 class AsyncTransport(Protocol):
@@ -40,7 +40,8 @@ class AsyncTransport(Protocol):
         ...
 
 
-_CONNECT_SECONDS: Final = 10.0
+CONNECT_SECONDS: Final = 10.0
+"""How long a connection may take to open; all else has the time that the caller has."""
 _KEEPALIVE_SECONDS: Final = 15.0
 # By the name, since several libraries share these classes. Only these prove that the panel has got nothing,
 _NEVER_SENT: Final = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout", "UnsupportedProtocol", "InvalidURL"})
@@ -99,6 +100,10 @@ class Transport:
         self._headers = {url: headers_for(panel, _host_in(url)) for url in urls}
         # Parsing an address takes longer than all the rest of making a request.
         self._urls = {url: self._library.URL(url) for url in urls}
+        self._extensions = {"timeout": {"connect": CONNECT_SECONDS, "read": None, "write": None, "pool": None}}
+        if transport is not None and _library_behind(transport) == "pyreqwest":
+            # It takes the sum for the time of the whole request, and has a time for connecting from its maker.
+            self._extensions = {}
         self._is_tls = any(urlsplit(url).scheme == "https" for url in urls)
 
     def forget(self) -> None:
@@ -204,14 +209,7 @@ class Transport:
             body.url() if panel.method == "GET" else self._urls[question.url],
             headers=headers,
             stream=body,
-            extensions={
-                "timeout": {
-                    "connect": _CONNECT_SECONDS,
-                    "read": None,
-                    "write": None,
-                    "pool": None,
-                }
-            },
+            extensions=self._extensions,
         )
         if panel.method == "GET" and self._given is None:
             request.url = _Address(request.url)

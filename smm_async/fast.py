@@ -5,8 +5,12 @@ It carries a request for a third of the processor time that httpx takes; the res
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from pyreqwest.client import ClientBuilder
 from pyreqwest.compatibility.httpx import HttpxTransport
+
+from smm_async._transport import CONNECT_SECONDS
 
 __all__ = ["make_transport"]
 
@@ -19,4 +23,5 @@ def make_transport() -> HttpxTransport:
     nothing about a write, so that more of them end as `OutcomeUnknownError`.
     """
     builder = ClientBuilder().follow_redirects(False).default_cookie_store(False).referer(False)  # noqa: FBT003
-    return HttpxTransport(builder.no_proxy().http1_only().build())
+    builder = builder.no_proxy().http1_only().connect_timeout(timedelta(seconds=CONNECT_SECONDS))
+    return HttpxTransport(builder.build())

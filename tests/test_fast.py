@@ -3,7 +3,7 @@
 import pytest
 
 import smm_async as smm
-from smm_async import _retry, fast
+from smm_async import _retry, _transport, fast
 from tests.socket_panel import ClosedPort, SocketPanel, close, reply, together, zipped
 from tests.sockets import BALANCE, KEY, ORDER, at_once, client_of, outcome_of
 
@@ -80,6 +80,13 @@ async def test_panel_that_cannot_be_reached():
     with ClosedPort() as url:
         async with smm.Client(url, key=KEY, transport=fast.make_transport()) as client:
             assert type(await outcome_of(client.add, ORDER)) is smm.NotSentError
+
+
+async def test_time_for_connecting_is_not_the_time_for_the_answer(monkeypatch):
+    """An answer may take as long as the client lets it, however little connecting may take."""
+    monkeypatch.setattr(_transport, "CONNECT_SECONDS", 1e-6)
+    async with SocketPanel(reply(BALANCE)) as server, client_of(server, fast.make_transport()) as client:
+        assert str((await client.balance()).balance) == "1.50"
 
 
 async def test_gate_bounds_the_requests():

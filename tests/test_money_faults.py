@@ -148,7 +148,7 @@ async def test_write_over_tls_leaves_only_for_a_trusted_panel(name, library, aut
 @pytest.mark.parametrize("name", ["reset_on_accept", "close_on_accept", "hang_on_accept"])
 async def test_write_to_a_panel_that_breaks_the_handshake_is_not_sent(name, library, monkeypatch):
     """Before a handshake has ended nothing has left."""
-    monkeypatch.setattr(_transport, "_CONNECT_SECONDS", 0.05)
+    monkeypatch.setattr(_transport, "CONNECT_SECONDS", 0.05)
 
     async with FaultServer(FAULTS[name]) as server:
         async with client_of(f"https://localhost:{server.port}/", library) as client:
