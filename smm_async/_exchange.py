@@ -149,6 +149,9 @@ class Exchange:
         _LOG.info("%s answers %d ids of %r at once.", self.panel.url, limit, action)
 
     async def _look_up(self, action: str, ids: Sequence[str]) -> dict[str, Any] | SmmError:
+        if len(ids) > 1 and self.panel.actions[action].many is None:
+            # Another batch taught it while this one was on its way: as if the panel had not understood.
+            return {}
         reply = await self._send(_wire.ask_for(self.panel, action, ids), _BATCH)
         if isinstance(reply, SmmError):
             return reply

@@ -3,10 +3,12 @@
 import logging
 from urllib.parse import parse_qs
 
+import anyio
 import httpx
 import pytest
 
 import smm_async as smm
+from smm_async import _retry
 
 URL = "https://panel.example/api/v2"
 
@@ -102,6 +104,36 @@ async def test_a_few_ids_are_asked_one_by_one_at_once():
 
     assert right_answers(found, {"2"})
     assert [len(ids) for ids in panel.asked] == [3, 1, 1, 1]
+
+
+async def test_batch_that_is_repeated_after_the_panel_was_learned_not_to_take_any(monkeypatch):
+    """A batch that fails while another one teaches what the panel takes is repeated one by one."""
+    monkeypatch.setattr(_retry, "_FIRST_PAUSE", 0.0)
+    both_left, learned = anyio.Event(), anyio.Event()
+
+    async def answer(request):
+        response = panel(request)
+        match panel.asked[-1]:
+            case ["3", "4"]:
+                await both_left.wait()
+            case ["3"]:
+                learned.set()
+            case ["5", "6"]:
+                both_left.set()
+                await learned.wait()
+                return httpx.Response(503, text="busy")
+        return response
+
+    panel = OddPanel(never_understood)
+    settings = {"transport": httpx.MockTransport(answer), "max_in_flight": 2}
+    async with smm.Client(smm.Panel(URL, batch_limit=2), key="simulated-key", **settings) as client:
+        await client.status(1)
+        await client.status(2)
+        found = await client.statuses([3, 4, 5, 6])
+
+    assert right_answers(found)
+    assert panel.asked.count(["5", "6"]) == 1
+    assert sorted(panel.asked[-2:]) == [["5"], ["6"]]
 
 
 async def test_a_panel_that_ignores_the_plural_form_is_remembered(caplog):

@@ -38,6 +38,13 @@ def test_lives_without_a_violation(backend, first):
         assert report.counts[word] > 0, word
 
 
+# A batch was repeated that another one had taught the client not to send.
+@pytest.mark.parametrize(("backend", "seed"), [("trio", 59_261)])
+def test_lives_that_once_showed_a_bug(backend, seed):
+    """What was found in a life of a longer run is not found in it again."""
+    assert hunt.hunt(backend, seed, 1).violations == []
+
+
 @BACKENDS
 def test_violation_is_told_with_the_command_that_shows_it(backend):
     """A planted bug is found, and the command that is printed finds it again, in the same life."""
