@@ -27,6 +27,7 @@ class TaskHost:
     def __init__(self, owner: str) -> None:
         self.owner = owner
         self._closed = False
+        self._is_ending = False
         self._loop: Loop | None = None
         self._jobs: list[_Job] = []
         self._bell: Waiter | None = None
@@ -112,6 +113,7 @@ class TaskHost:
 
     async def _stop(self) -> None:
         """Cancel the jobs and wait for their end, unless they live on another loop."""
+        self._is_ending = True
         if self.is_here and self._ended is not None:
             self._ring()
             try:
@@ -148,7 +150,7 @@ class TaskHost:
         assert loop is not None  # noqa: S101  set by start_soon()
         try:
             async with anyio.create_task_group() as group:
-                while not self._closed:
+                while not self._is_ending:
                     jobs, self._jobs = self._jobs, []
                     for run, args in jobs:
                         group.start_soon(run, *args)

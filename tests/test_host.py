@@ -216,6 +216,24 @@ async def test_closing_has_a_before_and_an_after(jobs):
     assert jobs.steps == ["job", "before", "end of job", "after"]
 
 
+@pytest.mark.parametrize("turns", range(4))
+async def test_job_started_just_before_the_closing_cuts_nothing_short(jobs, turns):
+    """What is to be done before the jobs end is done before, also when the task that starts jobs was just woken."""
+
+    async def before():
+        await passes(3)
+        jobs.steps.append("before")
+
+    host = TaskHost("client")
+    host.start_soon(jobs.long, "job")
+    await passes(3)
+    host.start_soon(jobs.short, "late job")
+    await passes(turns)
+    await host.aclose(before=before)
+
+    assert [step for step in jobs.steps if step != "late job"] == ["job", "before", "end of job"]
+
+
 async def test_closing_when_cancelled(jobs):
     """Cancelling `aclose()` does not stop the closing."""
     host = TaskHost("client")
