@@ -22,22 +22,27 @@ def run(request):
     return functools.partial(anyio.run, backend=request.param)
 
 
-async def nothing_more(call):
-    """Wait until a call has come as far as it can, and leave it behind."""
-    with anyio.move_on_after(0.05):
-        await call
+async def leave_behind(call, held):
+    """Leave a call behind when its request stands still."""
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(call)
+        await held.arrival()
+        tasks.cancel_scope.cancel()
 
 
 @pytest.mark.parametrize("executed", [True, False])
 def test_order_on_its_way_when_its_loop_ends_stays_open(panel, journal, run, executed):
     """An order that may have been placed is open in the journal, and known to whoever uses the client later."""
-    panel.fault(Fault.stall(executed=executed))
-    client = client_of(panel, journal=journal)
+    panel.fault(Fault.late(0.0) if executed else Fault.server_error(executed=False))
+    clients = []
 
     async def begin():
-        await nothing_more(client.add(ORDER, ref="a"))
+        held = HeldTransport(panel.transport(), is_before=False)
+        clients.append(client_of(panel, journal=journal, transport=held))
+        await leave_behind(functools.partial(clients[0].add, ORDER, ref="a"), held)
 
     async def go_on():
+        (client,) = clients
         with pytest.raises(smm.OutcomeUnknownError):
             await client.add(ORDER, ref="a")
         left = client.unsettled()
@@ -50,7 +55,7 @@ def test_order_on_its_way_when_its_loop_ends_stays_open(panel, journal, run, exe
     assert type(left.outcome) is smm.OutcomeUnknownError
     assert left.ref == entry.ref == "a"
     assert entry.state is OPEN
-    assert panel.count() == 1
+    assert (panel.count(), len(panel.executed)) == (1, int(executed))
 
 
 def test_order_that_has_not_left_when_its_loop_ends_was_not_sent(panel, journal, run):
@@ -60,10 +65,7 @@ def test_order_that_has_not_left_when_its_loop_ends_was_not_sent(panel, journal,
     async def begin():
         held = HeldTransport(panel.transport(), is_before=True)
         client = client_of(panel, journal=journal, transport=held)
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(nothing_more, client.add(ORDER, ref="a"))
-            await held.arrival()
-            tasks.cancel_scope.cancel()
+        await leave_behind(functools.partial(client.add, ORDER, ref="a"), held)
 
     async def go_on():
         journals.extend(await journal.entries())
