@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from types import TracebackType
@@ -11,7 +12,7 @@ from typing import Any, Self, TypeVar, cast
 from smm_async import _wire, _writes
 from smm_async._coalesce import check_seconds, check_whole
 from smm_async._exchange import Exchange
-from smm_async._ids import read_id, read_text
+from smm_async._ids import read_id, read_text, shown
 from smm_async._reconcile import Reconciliation, reconcile
 from smm_async._secret import Secret, complaint_about_key
 from smm_async._transport import AsyncTransport
@@ -33,6 +34,8 @@ from smm_async.orders import Order
 from smm_async.panels import Panel
 
 __all__ = ["Client"]
+
+_FIELD_NAME = re.compile(r"[A-Za-z0-9_.\[\]-]{1,64}")
 
 Id = TypeVar("Id", bound="int | str")
 T = TypeVar("T")
@@ -217,7 +220,8 @@ class Client:
             OutcomeUnknownError: it may have been sent, and no usable answer came.
             PanelError: the panel refused.
             NotSentError: it was not sent.
-            ValueError: a field that is not plain text or a number, or that would stand in for the key.
+            ValueError: a field that is not plain text or a number, that would stand in for the key, or whose name has
+                other characters than A-Z a-z 0-9 _ . - [ ].
         """
         texts = {name: _field(name, value) for name, value in fields.items()}
         question = _wire.ask(self.panel, read_text(action, "action"), texts)
@@ -335,7 +339,10 @@ class Client:
 
     def _read_list(self, action: str, record: type[T], reply: Reply) -> list[T] | SmmError:
         rows = self._exchange.reader.read_list(action, action.removesuffix("s"), reply)
-        return rows if isinstance(rows, SmmError) else self._exchange.structure_all(action, record, rows)
+        if isinstance(rows, SmmError):
+            return rows
+        records = self._exchange.structure_all(action, record, rows)
+        return records if records or not rows else self._exchange.reader.bad_shape(action, reply)
 
     def _read_raw(self, action: str, _: int, reply: Reply) -> Any:
         return _writes.read_any(self._exchange.reader, action, reply)
@@ -403,4 +410,10 @@ def _field(name: str, value: object) -> str:
     if isinstance(value, bool) or not isinstance(value, (int, str, Decimal)):
         message = f"{name} must be a text, an int or a Decimal, not {value!r}."
         raise ValueError(message)  # noqa: TRY004  callers have one error to expect of bad arguments
-    return read_text(format(value, "f") if isinstance(value, Decimal) else str(value), name)
+    if not _FIELD_NAME.fullmatch(name):
+        message = f"A field's name must be 1 to 64 of the characters A-Z a-z 0-9 _ . - [ and ], not {shown(name)}."
+        raise ValueError(message)
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    # `str()` of an enum's member may be its name: base classes know the value.
+    return int.__repr__(value) if isinstance(value, int) else read_text(value, name)

@@ -156,7 +156,7 @@ class Exchange:
         if isinstance(reply, SmmError):
             return reply
         shortcut = self._shortcut if action == "status" else no_shortcut
-        rows = self.reader.read_lookup(action, ids, reply, shortcut)
+        rows = await _beside(reply, lambda reply: self.reader.read_lookup(action, ids, reply, shortcut))
         if isinstance(rows, SmmError):
             return rows
         if not rows and len(ids) > 1:
@@ -221,9 +221,7 @@ class Exchange:
             reply = await self._send(question, _CATALOGUE if is_long else SMALL)
             if isinstance(reply, SmmError):
                 return reply
-            if len(reply.body) > _TO_THREAD:
-                return await anyio.to_thread.run_sync(read, reply)
-            return read(reply)
+            return await _beside(reply, read)
 
         async def repeatedly(_: Call) -> T | SmmError:
             return await self._retries.read(attempt)
@@ -276,7 +274,8 @@ class Exchange:
         if isinstance(answer, SmmError):
             return answer
         # An amount beside an error is none, and a wrong key not a balance of 0.
-        refusal = self.reader.refusal("balance", answer, reply) if isinstance(answer, dict) else None
+        is_failure = isinstance(answer, dict) or reply.status_code >= 400  # noqa: PLR2004  "404" is a number, too
+        refusal = self.reader.refusal("balance", answer, reply) if is_failure else None
         if refusal is not None:
             return refusal
         value = _wire.unwrap(answer)
@@ -294,7 +293,8 @@ class Exchange:
             return error
         except SmmError as error:
             return unknown(question.action, error)
-        return read(reply)
+        # What became of a write is worth waiting for, even if its budget ends meanwhile.
+        return await _beside(reply, read, is_left=False)
 
     def _end(self) -> None:
         """Answer all who wait, but for writes on their way; if their loop has ended, forget what it held."""
@@ -304,3 +304,10 @@ class Exchange:
             self._calls.forget()
             self._gate.reset()
             self._transport.forget()
+
+
+async def _beside(reply: Reply, read: Callable[[Reply], T], *, is_left: bool = True) -> T:
+    """Return what ``read`` makes of ``reply``, a long one in a thread, which is left to itself when the budget ends."""
+    if len(reply.body) <= _TO_THREAD:
+        return read(reply)
+    return await anyio.to_thread.run_sync(read, reply, abandon_on_cancel=is_left)

@@ -59,8 +59,10 @@ def _parse(text: str) -> Any:
         return _decode(text)
     except (ValueError, RecursionError) as error:
         complaint = f"it is not JSON: {_describe(error)}"
+        failed_at = getattr(error, "pos", 0)
     start = _start_behind_notice(text)
-    if start:
+    # What was read beyond the start is no notice, and is not worth reading again.
+    if start and failed_at <= start:
         try:
             return _decode(text[start:])
         except (ValueError, RecursionError) as error:

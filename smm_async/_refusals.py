@@ -76,7 +76,8 @@ def is_row(answer: Any) -> bool:
 
 def is_call_result(status: object) -> bool:
     """Return whether ``status`` says that the call succeeded, rather than what state an order is in."""
-    return isinstance(status, (str, int)) and fold(str(status)) in _SUCCEEDED
+    # A fold would make 1 of -1.
+    return isinstance(status, (str, int)) and not str(status).startswith("-") and fold(str(status)) in _SUCCEEDED
 
 
 @attrs.frozen

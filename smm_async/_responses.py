@@ -17,6 +17,8 @@ __all__ = ["Content", "read_response", "retry_after"]
 _MAX_HEADERS: Final = 100
 # What a library may still have read of a connection that is given up.
 _MOST_BUFFERED: Final = 1024 * 1024
+# How much of a packed body is unpacked at a time.
+_PIECE: Final = 1024 * 1024
 
 
 async def read_response(response: Any, action: str, limit: int) -> Reply | SmmError:
@@ -53,6 +55,7 @@ class Content:
         self._limit = limit
         self._gzip = zlib.decompressobj(31) if is_packed else None
         self._taken = 0
+        self._is_followed = False
         self.unpacked = bytearray()
         self.complaint: str | None = None
         """What is wrong with it; then no more is to be taken."""
@@ -61,20 +64,34 @@ class Content:
         """Add a piece."""
         self._taken += len(chunk)
         try:
-            self.unpacked += chunk if self._gzip is None else self._unpack(self._gzip, chunk)
+            if self._gzip is None:
+                self.unpacked += chunk
+            else:
+                self._unpack(self._gzip, chunk)
         except zlib.error:
             self.complaint = "it is not the gzip that it claims to be"
         if max(self._taken, len(self.unpacked)) > self._limit:
             self.complaint = f"it is larger than {self._limit} bytes"
 
-    def _unpack(self, gzip: Any, chunk: bytes) -> bytes:
+    def _unpack(self, gzip: Any, chunk: bytes) -> None:
+        if not gzip.eof:
+            # A piece at a time: what came out all at once would be in the memory twice.
+            piece, most = b"", 0
+            while len(piece) == most and not gzip.eof and len(self.unpacked) <= self._limit:
+                most = min(_PIECE, self._limit + 1 - len(self.unpacked))
+                piece = gzip.decompress(chunk, most)
+                self.unpacked += piece
+                chunk = gzip.unconsumed_tail
+            chunk = gzip.unused_data
         # What follows the end is dropped, where zlib would keep it.
-        return b"" if gzip.eof else bytes(gzip.decompress(chunk, self._limit + 1 - len(self.unpacked)))
+        self._is_followed = self._is_followed or bool(chunk.strip(b"\0"))
 
     def end(self) -> None:
-        """Check that it is complete: a number may be cut in the middle and still be one."""
+        """Check that it is complete: a number may be cut in the middle, or go on in a second gzip, and still be one."""
         if self._gzip is not None and self._taken and not self._gzip.eof:
             self.complaint = "its gzip is cut short"
+        elif self._is_followed:
+            self.complaint = "something follows its gzip"
 
 
 async def _abandon(stream: AsyncIterator[bytes]) -> None:

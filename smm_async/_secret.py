@@ -29,8 +29,11 @@ class Secret:
         return self._text
 
     def redact(self, text: str) -> str:
-        """Return at most 200 characters of ``text``, with the key blacked out in every form a server may echo."""
-        return self.black_out(text)[:_SHOWN]
+        """Return at most 200 characters of ``text``, with the key blacked out in every form a server may echo.
+
+        Half a surrogate pair, which JSON can hold and nothing can print or write down, becomes a question mark.
+        """
+        return self.black_out(text)[:_SHOWN].encode(errors="replace").decode()
 
     def black_out(self, text: str) -> str:
         """Return the whole of ``text``, with the key blacked out."""

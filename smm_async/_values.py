@@ -33,7 +33,8 @@ T = TypeVar("T")
 
 _NUMBER: Final = re.compile(r"(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
 # A word or a sign beside a number: letters and currency signs, but nothing that could be part of the number.
-_CURRENCY: Final = r"\s*(?:[^\W\d_]|[$£¢¥৳฿﷼\u20a0-\u20cf]){0,10}(?:(?<=[^\W\d_])\.(?![0-9]))?\s*"
+# The blanks are possessive: four of these stand side by side, and would share out a row of blanks in every way.
+_CURRENCY: Final = r"\s*+(?:[^\W\d_]|[$£¢¥৳฿﷼\u20a0-\u20cf]){0,10}(?:(?<=[^\W\d_])\.(?![0-9]))?\s*+"
 _AMOUNT: Final = re.compile(
     rf"{_CURRENCY}([+-]?){_CURRENCY}((?:(?<![^\W\d_])[.,])?[0-9][0-9.,]*(?:[eE][+-]?[0-9]{{1,3}})?){_CURRENCY}"
 )

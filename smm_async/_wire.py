@@ -28,6 +28,7 @@ Shortcut: TypeAlias = Callable[[Sequence[str], Any], dict[str, Any]]
 _ABSENT: Final = object()
 # Far more than is ever shown, so that a key that is cut in two here is not among it.
 _QUOTABLE: Final = 64 * 1024
+_LONGEST_REFUSAL: Final = 4096
 _LIMIT: Final = re.compile(r"max(?:imum)?(?: of)? ([0-9]{1,4}) (?:orders|refills|ids)")
 _ENVELOPES: Final = (
     "data",
@@ -80,8 +81,10 @@ def ask(panel: Panel, action: str, fields: Mapping[str, str] | None = None) -> Q
     known = panel.actions.get(action) or Action(action)
     pairs = [(panel.fields.get(name, name), text) for name, text in (fields or {}).items()]
     names = [name for name, _ in pairs]
+    own = {panel.key_field.casefold(), panel.action_field.casefold()}
     for name in names:
-        if name in {panel.key_field, panel.action_field}:
+        # PHP makes of "key[x]" a list that takes the place of the key.
+        if not own.isdisjoint({name.casefold(), name.casefold().partition("[")[0]}):
             message = f"The field {name!r} is set by the client itself."
             raise ValueError(message)
         if names.count(name) > 1:
@@ -247,6 +250,9 @@ class Reader:
 
     def limit_in(self, action: str, reply: Reply) -> int | None:
         """Return how many ids the panel says it takes at once, where it refuses a batch for that."""
+        if len(reply.body) > _LONGEST_REFUSAL:
+            # To read it all once more would take the loop's time.
+            return None
         refusal = self.refusal(action, self.read_value(action, reply), reply)
         named = _LIMIT.search(refusal.text.casefold()) if refusal is not None else None
         return max(1, int(named[1])) if named is not None else None
@@ -269,7 +275,7 @@ class Reader:
         if isinstance(value, SmmError):
             return value
         rows = unwrap(value)
-        if isinstance(rows, list):
+        if isinstance(rows, list) and (rows or reply.status_code < 400):  # noqa: PLR2004
             # What is no row stays in its place, for whoever counts the unusable ones.
             return [row if isinstance(row, dict) else {} for row in rows]
         refusal = self.refusal(action, value, reply)
@@ -300,6 +306,8 @@ def _is_envelope(value: Mapping[str, Any], name: str, *, despite_error: bool) ->
 def _is_empty_success(value: Any) -> bool:
     """Recognise ``{"status": "success", "data": "Empty Data"}``."""
     if not isinstance(value, dict) or not value.keys() <= {*_ENVELOPES, *_BESIDE_ENVELOPES}:
+        return False
+    if any(isinstance(inner, (dict, list)) and inner for inner in value.values()):
         return False
     return any(is_call_result(value.get(name)) for name in ("status", "success"))
 

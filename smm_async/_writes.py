@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -33,8 +34,14 @@ _ORDER_NAMES: Final = (
 )
 _OWN_ORDER: Final = ("order", "order_id", "orderId", "orderID")
 _INSIDE: Final = ("data", "order", "result")
-# What stands in the place of an id where there is none; the words for states stand there, too.
-_NO_IDS: Final = frozenset({"", "0", "false", "no", "null", "none", "nan", "undefined", "unknown", "failure"})
+# What stands in the place of an id or of a success where there is none; in that of an id the words for states do, too.
+_NOTHING: Final = frozenset(
+    {
+        *("", "0", "false", "no", "yes", "null", "none", "nan", "inf", "infinity"),
+        *("array", "undefined", "unknown", "failure", "error", "fail", "failed"),
+    }
+)
+_NO_NUMBER: Final = re.compile(r"0[0.]*|-[0-9.]+")
 
 
 def read_placed(reader: Reader, action: str, reply: Reply) -> str | SmmError:
@@ -71,7 +78,8 @@ def read_any(reader: Reader, action: str, reply: Reply) -> Any:
     if isinstance(value, SmmError):
         return unknown(action, value)
     refusal = reader.refusal(action, value, reply)
-    if refusal is None or (isinstance(value, str) and type(refusal) is PanelError):
+    is_text = isinstance(value, str) and type(refusal) is PanelError
+    if refusal is None or (is_text and reply.status_code < 400):  # noqa: PLR2004
         return value
     return refusal if _is_clear(reader, refusal, value, reply) else unknown(action, refusal)
 
@@ -149,8 +157,12 @@ def _id(value: Any) -> str | None:
     except ValueError:
         return None
     folded = fold(id_)
-    is_word = folded in _NO_IDS or folded in ORDER_STATES or folded in REFILL_STATES
+    is_word = _stands_for_nothing(id_) or folded in ORDER_STATES or folded in REFILL_STATES
     return None if is_word or (is_call_result(id_) and not folded.isdigit()) else id_
+
+
+def _stands_for_nothing(word: str) -> bool:
+    return _NO_NUMBER.fullmatch(word) is not None or fold(word) in _NOTHING
 
 
 def _done_word(reader: Reader, action: str, row: Any) -> str | None:
@@ -177,7 +189,7 @@ def _taken(reader: Reader, word: Any) -> str | None:
 def _success(row: Mapping[str, Any]) -> str | None:
     """Return the word that says that the call succeeded, which is all that a cancellation needs."""
     text = row.get("success")
-    if isinstance(text, str) and text.strip():
+    if isinstance(text, str) and not _stands_for_nothing(text.strip()):
         return text.strip()
     for word in (text, row.get("status")):
         if is_call_result(word):
