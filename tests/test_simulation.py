@@ -14,8 +14,9 @@ import pytest
 
 from tests.simulation import hunt, loops, mutants, torture
 
+pytestmark = pytest.mark.thorough
 BACKENDS = pytest.mark.parametrize("backend", loops.BACKENDS)
-LIVES = 200
+LIVES = 100
 EASILY_FOUND = ("swallows a cancellation", "takes one too many", "sends a write again", "exit swallows")
 
 
@@ -27,7 +28,7 @@ def simulate(*arguments, **environment):
 
 
 @BACKENDS
-@pytest.mark.parametrize("first", range(0, 3 * LIVES, LIVES))
+@pytest.mark.parametrize("first", range(0, 2 * LIVES, LIVES))
 def test_lives_without_a_violation(backend, first):
     """Nothing is wrong in some lives, in which something happened."""
     report = hunt.hunt(backend, first, LIVES)

@@ -6,6 +6,7 @@ Half of the lives run on asyncio, half on trio. Exits with 1 if an invariant was
 import contextlib
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -187,4 +188,6 @@ def _work(call, tasks, jobs, *, tasks_per_child=None):
 
 
 if __name__ == "__main__":
+    # However it is ended, its processes end with it.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(app())

@@ -15,6 +15,7 @@ import warnings
 from typing import Any
 
 import smm_async as smm
+from tests.simulation.world import KEY
 
 _WRITES = {"add", "refill", "refills", "cancel", "cancels"}
 _MANY = {"statuses", "refills", "cancels"}
@@ -30,7 +31,7 @@ _DELAYS = {"connecting", "lost after", "hang", "drip", "slow", "busy", "maintena
 _ODD = {"html", "500", "null", "nothing", "cut", "short", "left out", "list", "foreign", "whole", "flat"}
 # What must have happened during a call for it to end like this. A retry after one fault may end as another's error.
 _CAUSES = {
-    smm.NotSentError: {"refused", "connecting", *_DELAYS},
+    smm.NotSentError: {"refused", *_DELAYS},
     smm.NoAnswerError: {*_NETWORK, *_DELAYS},
     smm.UnresolvedError: {*_ODD, *_NETWORK},
     smm.BadReplyError: _ODD,
@@ -38,7 +39,7 @@ _CAUSES = {
     smm.MaintenanceError: {"maintenance"},
     smm.InvalidKeyError: {"wrong key"},
     smm.NotEnoughFundsError: {"refusal"},
-    smm.OutcomeUnknownError: {*_NETWORK, *_DELAYS, *_ODD, "unclear"},
+    smm.OutcomeUnknownError: {*_NETWORK, *_DELAYS, *_ODD, "unclear"} - {"refused", "connecting", "busy"},
     smm.PanelError: {"unclear", "nothing"},
 }
 
@@ -75,16 +76,23 @@ def check_end(life, tasks_left):
     world = life.world
     if tasks_left > 0:
         life.wrong(f"I6 {tasks_left} tasks are left after the closing")
+    if not life.is_transport_closed():
+        life.wrong("I6 the transport is open after the closing")
     if world.open or world.open_streams:
         life.wrong(f"I6 {world.open} requests and {world.open_streams} streams are left after the closing")
-    if world.most_open > life.knobs.max_in_flight:
-        life.wrong(f"I11 {world.most_open} requests at once, where {life.knobs.max_in_flight} are allowed")
+    check_most_open(life)
     _check_requests(life)
     for caller in life.callers:
         for call in caller.calls:
             if call.has_begun:
                 _check_call(life, caller, call)
     _check_own_errors(life)
+
+
+def check_most_open(life):
+    """Check how many requests there were at once since that was looked at."""
+    if life.world.most_open > life.knobs.max_in_flight:
+        life.wrong(f"I11 {life.world.most_open} requests at once, where {life.knobs.max_in_flight} are allowed")
 
 
 def _check_own_errors(life):
@@ -99,6 +107,8 @@ def _check_requests(life):
     asked = {(call.action, id_) for caller in life.callers for call in caller.calls for id_ in call.ids}
     for received in life.world.received:
         ids = received.ids
+        if received.form["key"] != KEY:
+            life.wrong(f"I3 request {received.number} has another key")
         if received.duplicated or len(set(ids)) != len(ids):
             life.wrong(f"I3 a field or an id stands twice in request {received.number}")
         if any((received.action, id_) not in asked for id_ in ids):
@@ -130,6 +140,8 @@ def _check_call(life, caller, call):
         life.wrong(f"I8 {call.kind} {call.ids} was cancelled and got {call.outcome!r}")
     for id_, outcome in _outcomes(call):
         _check_outcome(life, call, id_, outcome)
+    if call.kind in _MANY and isinstance(call.outcome, dict) and tuple(call.outcome) != tuple(dict.fromkeys(call.ids)):
+        life.wrong(f"I1 {call.kind} {call.ids} has outcomes for {tuple(call.outcome)}")
     if call.kind in _WRITES:
         _check_money(life, call)
 
@@ -193,23 +205,38 @@ def _check_cause(life, call, id_, error):
         if life.closed_at is None or call.ended_at < life.closed_at:
             life.wrong(f"I13 {call.kind} {id_} was told of a closing that was not")
     elif isinstance(error, (smm.UnknownOrderError, smm.UnknownRefillError)):
-        if id_ not in life.world.told[call.action]:
+        if not _was_during(call, life.world.told[call.action, id_]):
             life.wrong(f"I13 {call.kind} {id_} is unknown, which the panel never said")
     elif not _happened(life, call, _CAUSES.get(type(error), ())):
-        is_end = life.closed_at is not None and call.ended_at >= life.closed_at
-        if not (is_end and type(error) in {smm.OutcomeUnknownError, smm.NotSentError}):
+        # At the closing, a write on its way has only so much grace.
+        is_end = life.closed_at is not None and call.ended_at >= life.closed_at + life.knobs.grace - _SLACK
+        if not (is_end and type(error) is smm.OutcomeUnknownError):
             life.wrong(f"I13 {call.kind} {id_} ended as {error!r} without a cause")
 
 
 def _happened(life, call, names):
-    """Return whether one of these faults was met while the call waited, or may have held up those before it."""
-    times = [time for name in names for time in life.world.met.get(name, ())]
-    is_delay = any(name in _DELAYS for name in names)
-    earliest = call.called_at - (life.knobs.write_budget + life.knobs.budget if is_delay else 0.0)
-    if any(earliest - _SLACK <= time <= call.ended_at + _SLACK for time in times):
+    """Return whether one of these faults was met by the call, or its whole budget was needed."""
+    if call.kind in _WRITES:
+        is_met = any(one.fault.name in names for one in life.world.received if _is_about(one, call))
+    else:
+        is_met = any(_was_during(call, life.world.met.get(name, ())) for name in names)
+    if is_met or (not _DELAYS.isdisjoint(names) and _needed_its_budget(life, call)):
         return True
-    # A short budget may end although nothing goes wrong.
-    return is_delay and not life.knobs.is_calm and life.knobs.slowest > 0
+    # Before a connection there is no telling whose it would have been.
+    return "refused" in names and any(_was_during(call, life.world.met[name]) for name in ("refused", "connecting"))
+
+
+def _was_during(call, times):
+    return any(call.called_at - _SLACK <= time <= call.ended_at + _SLACK for time in times)
+
+
+def _needed_its_budget(life, call):
+    """Return whether the budget ended, and something took time: a short one may end although nothing goes wrong."""
+    knobs, met = life.knobs, life.world.met
+    budget = knobs.write_budget if call.kind in _WRITES else knobs.budget
+    earliest = call.called_at - knobs.write_budget - knobs.budget
+    is_held_up = knobs.slowest > 0 or any(earliest <= time for name in _DELAYS for time in met.get(name, ()))
+    return not knobs.is_calm and is_held_up and call.ended_at - call.called_at >= budget - _SLACK
 
 
 def _check_money(life, call):
@@ -221,12 +248,13 @@ def _check_money(life, call):
     if call.saw_cancel and any(one.at > call.ended_at + _SLACK for one in life.world.received if _is_about(one, call)):
         life.wrong(f"I4 {call.kind} {call.ids} was sent after its caller had left")
     left = [one for one in life.unsettled if _is_about(one, call)]
-    if call.saw_cancel and _was_received(life, call) and not left:
+    kept = {sent for one in left for sent in _sent(one)}
+    if call.saw_cancel and any(not kept.issuperset(_sent(one)) for one in life.world.received if _is_about(one, call)):
         life.wrong(f"I10 {call.kind} {call.ids} is lost: its caller left, and it is not unsettled")
     if not call.saw_cancel and left:
         life.wrong(f"I10 {call.kind} {call.ids} is unsettled, though its caller got its outcome")
     for one in left:
-        outcomes = one.outcome if isinstance(one.outcome, dict) else dict.fromkeys(call.ids, one.outcome)
+        outcomes = one.outcome if isinstance(one.outcome, dict) else dict.fromkeys(_asked(call, one), one.outcome)
         for id_, outcome in outcomes.items():
             _check_certainty(life, call, id_, outcome, _is_done(life, call, id_))
 
@@ -238,26 +266,28 @@ def _check_certainty(life, call, id_, outcome, is_done):
         life.wrong(f"I10 {call.kind} {id_} was not carried out, and ended as {outcome!r}")
     if isinstance(outcome, str) and call.kind == "add" and outcome not in life.world.placed[call.link]:
         life.wrong(f"I10 the order of {call.link} is not {outcome}")
+    if isinstance(outcome, str) and call.action == "refill" and outcome != life.world.refill_of(id_):
+        life.wrong(f"I2 refill {id_} got the answer about another one: {outcome}")
 
 
 def _is_done(life, call, id_):
     return bool(life.world.placed[call.link]) if call.kind == "add" else life.world.done[call.action, id_] > 0
 
 
-def _was_received(life, call):
-    return any(_is_about(received, call) for received in life.world.received)
-
-
 def _is_about(written, call):
     """Return whether a received request, or an unsettled one, is this call's."""
+    mine = {call.link} if call.kind == "add" else set(call.ids)
+    return written.action == call.action and not mine.isdisjoint(_sent(written))
+
+
+def _sent(written):
+    """Return the link, or the ids, that a received request or an unsettled one names."""
     fields = written.form if hasattr(written, "form") else written.fields
-    if written.action != call.action:
-        return False
-    return fields.get("link") == call.link if call.kind == "add" else call.ids[0] in _ids_in(fields)
+    return [text for name in ("link", "order", "orders") if name in fields for text in fields[name].split(",")]
 
 
-def _ids_in(fields):
-    return [id_ for name in ("order", "orders") for id_ in fields.get(name, "").split(",")]
+def _asked(call, written):
+    return call.ids if call.kind == "add" else _sent(written)
 
 
 class _Errors(logging.Handler):

@@ -196,6 +196,7 @@ class Life:
         self.seed = seed
         self.strike = strike
         self.draw = random.Random(seed)
+        self.draw_closing = random.Random(f"closing {seed}")
         self.knobs = knobs = attrs.evolve(draw_knobs(self.draw), **fixed)
         self.world = World(
             self.draw,
@@ -279,6 +280,11 @@ class Life:
             return await getattr(client, call.kind)(ids)
         return await getattr(client, call.kind)(ids[0])
 
+    def is_transport_closed(self):
+        """Return whether the transport was closed that the client was given."""
+        given = self.client._exchange._transport._given
+        return given is None or given.is_closed
+
     def wanted(self, action, id_):
         """Return whether anybody waits for the answer about an id, at this instant."""
         calls = (caller.call for caller in self.callers if caller.call is not None)
@@ -335,8 +341,8 @@ class Life:
         if self.closed_at is None:
             await self._recover()
             await self._close()
-        # The last answer to a write may come after its grace; a task ends a pass or two after the closing.
-        await anyio.sleep(LATEST)
+        # A task ends a pass or two after the closing.
+        await anyio.sleep(_GRID)
         checks.check_end(self, loops.count_tasks(self.backend) - tasks_before)
 
     async def _close_early(self):
@@ -360,10 +366,19 @@ class Life:
         return self._note_closed()
 
     async def _close(self):
-        self._note_closing()
-        await self.client.aclose()
-        await self.client.aclose()
+        """Close the client: twice at once, or by a task that is cancelled, or neither; and once more."""
+        seconds, closers = self.draw_closing.choice([(LATEST, 1), (LATEST, 2), (0.02, 1), (0.0, 2)])
+        with anyio.move_on_after(seconds):
+            async with anyio.create_task_group() as group:
+                for _ in range(closers):
+                    group.start_soon(self._aclose)
+        await self._aclose()
         self._note_closed()
+
+    async def _aclose(self):
+        if self.closed_at is None:
+            self._note_closing()
+        await self.client.aclose()
 
     def _note_closing(self):
         self.closed_at = anyio.current_time()
@@ -380,6 +395,7 @@ class Life:
         await anyio.sleep(LATEST + max(self.knobs.budget, self.knobs.write_budget))
         world, client = self.world, self.client
         checks.check_idle(self)
+        checks.check_most_open(self)
         world.fault_rate, self.is_recovering, world.most_open = 0.0, True, 0
         status = client._exchange._coalescers["status"]
         count = min(self.knobs.max_in_flight * status.max_batch, 24)

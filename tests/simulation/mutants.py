@@ -142,6 +142,14 @@ MUTANTS = (
         "        for answer in [answers] if isinstance(answers, SmmError) else answers.values():\n            if isinstance(answer, SmmError):\n                raise answer\n        return answers\n",
     ),
     _mutant(
+        "list leaves out its errors",
+        "I1",
+        "_client",
+        "                raise result\n    return {own: found[id_] for own, id_ in wire_ids.items()}",
+        "                raise result\n"
+        "    return {own: found[id_] for own, id_ in wire_ids.items() if not isinstance(found[id_], Exception)}",
+    ),
+    _mutant(
         "list answers by place",
         "I2",
         "_wire",
@@ -253,11 +261,39 @@ MUTANTS = (
         "        if False:\n            self._ring()",
     ),
     _mutant(
-        "closing has no grace time",
+        "closing waits for what hangs",
         "I6 closing took",
         "_calls",
         "        with anyio.move_on_after(self._grace):\n            while",
         "        if True:\n            while",
+    ),
+    _mutant(
+        "closing has no grace time",
+        "I13",
+        "_calls",
+        "        with anyio.move_on_after(self._grace):\n            while",
+        "        with anyio.move_on_after(0):\n            while",
+    ),
+    _mutant(
+        "busy closing has no grace time",
+        "I13",
+        "_host",
+        "while not self._is_ending:",
+        "while not self._closed:",
+    ),
+    _mutant(
+        "closing is cut short",
+        "I13",
+        "_host",
+        "        with anyio.CancelScope(shield=True):\n            try:\n                if before",
+        "        with anyio.CancelScope():\n            try:\n                if before",
+    ),
+    _mutant(
+        "closing leaves the transport",
+        "I6 the transport",
+        "_transport",
+        "*([] if self._given is None else [self._given])",
+        "*[]",
     ),
     _mutant(
         "exit swallows",
@@ -278,11 +314,11 @@ MUTANTS = (
         "sends a write again",
         "I5",
         "_exchange",
-        "        except SmmError as error:\n            return unknown(question.action, error)\n        return read(reply)\n",
+        "        except SmmError as error:\n            return unknown(question.action, error)\n        # What",
         "        except SmmError as error:\n"
         "            call.departure.may_have_left = False\n"
         "            reply = await self._transport.send_write(question, call.departure, limit=_BATCH)\n"
-        "        return read(reply)\n",
+        "        # What",
     ),
     _mutant(
         "lost answer means no",
@@ -325,6 +361,20 @@ MUTANTS = (
         "_calls",
         "        if call.is_write and call.departure.may_have_left and not call.is_wanted:\n            self._left_behind.append(call)\n",
         "",
+    ),
+    _mutant(
+        "all but one of several writes are forgotten",
+        "I10",
+        "_calls",
+        "            for one in calls:\n                one.is_wanted = False",
+        "            for one in calls[:1]:\n                one.is_wanted = False",
+    ),
+    _mutant(
+        "clear no is unknown",
+        "I13",
+        "_writes",
+        "    return not is_any_text and not reader.refusals.is_unclear(refusal)",
+        "    return False",
     ),
     _mutant(
         "outcome of the same instant is thrown away",

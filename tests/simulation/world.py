@@ -103,8 +103,8 @@ class World:
         """The ids of the orders that each link was ordered with."""
         self.done = defaultdict(int)
         """How often each refill and cancellation was carried out, by action and order."""
-        self.told = defaultdict(set)
-        """Which ids the panel called unknown, by action."""
+        self.told = defaultdict(list)
+        """When the panel called an id unknown, by action and id."""
         self.open = 0
         self.most_open = 0
         self.open_streams = 0
@@ -181,14 +181,21 @@ class World:
         rows = []
         for id_ in received.ids:
             self.done[action, id_] += 1
-            rows.append({"order": int(id_), action: 1 if action == "cancel" else int(id_) + 50_000})
+            rows.append({"order": int(id_), action: 1 if action == "cancel" else int(self.refill_of(id_))})
         is_lone = action == "refill" and "order" in received.form
         return {"refill": rows[0]["refill"]} if is_lone else rows
+
+    def refill_of(self, order):
+        """Return the id of the refill that an order gets."""
+        return str(int(order) + 50_000)
+
+    def _tell(self, action, id_):
+        self.told[action, id_].append(anyio.current_time())
 
     def _row(self, received, id_):
         action = received.action
         if id_ in self._unknown:
-            self.told[action].add(id_)
+            self._tell(action, id_)
             return {"error": "Incorrect order ID" if action == "status" else "Refill not found"}
         if action == "refill_status":
             return {"status": "Completed", "about": id_, "number": received.number}
@@ -230,7 +237,8 @@ class World:
         name, action = received.fault.name, received.action
         is_many = len(received.ids) > 1
         if name == "whole" or (name == "flat" and is_many):
-            self.told[action].update(received.ids)
+            for id_ in received.ids:
+                self._tell(action, id_)
             # A row without an id says nothing about any of many.
             return {"error": "Incorrect order ID"} if name == "whole" else self._row(received, "999")
         if not is_many or not isinstance(value, dict):
