@@ -17,6 +17,8 @@ from tests.canary_scenes import Stage
 from tests.shown import PANELS
 from tests.socket_panel import SocketPanel, reply
 
+pytestmark = pytest.mark.thorough
+
 every_backend = pytest.mark.parametrize("backend", ["asyncio", "trio"])
 every_key = pytest.mark.parametrize("name", KEYS)
 

@@ -17,6 +17,8 @@ import pytest
 import smm_async as smm
 from smm_async import _journal_file
 
+pytestmark = pytest.mark.thorough
+
 ORDERS = 2
 BACKENDS = ["asyncio", "trio"]
 # Each order has two transactions, and a commit takes some milliseconds.

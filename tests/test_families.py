@@ -17,6 +17,8 @@ from smm_async.panels import Panel
 from tests.canned import CannedPanel, all_at_once, reply
 from tests.families import IDS, JSON, families
 
+pytestmark = pytest.mark.thorough
+
 PANEL = Panel("https://panel.example/api/v2")
 READER = Reader.for_panel(PANEL, lambda text: text[:200])
 CONVERTER = make_converter(PANEL)

@@ -23,8 +23,9 @@ from tests.hostile_trial import ORDER, PANEL, Trial, give_all, threads_in_step
 from tests.scripted_transport import ScriptedTransport, answer
 from tests.virtual_time import anyio_backend  # noqa: F401  a fixture is used by its name
 
+pytestmark = pytest.mark.thorough
 SEED = 1
-SHARE = 13
+SHARE = 29
 CHUNKS = 4
 MEBIBYTE = 2**20
 TESTS = Path(__file__).parent
@@ -72,7 +73,7 @@ async def test_any_answer_is_a_value_or_one_error(caplog, anyio_backend_name, ch
     assert findings.failures == []
     assert errors_in(caplog) == []
     assert findings.given == len(numbers)
-    assert min(findings.outcomes[name] for name in ("a value", "BadReplyError", "OutcomeUnknownError")) > 100
+    assert min(findings.outcomes[name] for name in ("a value", "BadReplyError", "OutcomeUnknownError")) > len(numbers) // 8
 
 
 def test_answers_are_many_and_always_the_same():

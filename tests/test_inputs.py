@@ -27,6 +27,8 @@ from tests.random_inputs import (
 )
 from tests.virtual_time import anyio_backend  # noqa: F401  a fixture is used by its name
 
+pytestmark = pytest.mark.thorough
+
 SEED = 1
 ROUNDS = 300
 """For each panel and each kind of call, so that a run has more than 10,000 calls on each loop."""

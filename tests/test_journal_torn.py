@@ -10,6 +10,8 @@ import pytest
 import smm_async as smm
 from smm_async import _journal_file
 
+pytestmark = pytest.mark.thorough
+
 OPEN, PLACED, REFUSED, NOT_SENT = (
     smm.EntryState.OPEN,
     smm.EntryState.PLACED,

@@ -15,7 +15,7 @@ SEEDS = 100
 SETTLE = 120.0
 LATEST = 60.0
 """The longest that a panel takes to book an order whose answer was lost."""
-pytestmark = pytest.mark.usefixtures("threadless")
+pytestmark = [pytest.mark.thorough, pytest.mark.usefixtures("threadless")]
 
 
 class Account:
