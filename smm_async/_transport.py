@@ -18,7 +18,7 @@ import anyio
 import anyio.lowlevel
 import httpx
 
-from smm_async._requests import Departure, body_class, headers_for
+from smm_async._requests import Departure, body_class, headers_for, shield_new_connection
 from smm_async._responses import read_response
 from smm_async._secret import Secret
 from smm_async._wire import Question, Reply
@@ -182,11 +182,12 @@ class Transport:
         body = body_class(self._library)(self._panel, self._key, question, departure)
         reply, names, name, number = None, set[str](), "", None
         try:
-            response = await transport.handle_async_request(self._request(question, body))
-            try:
-                reply = await read_response(response, question.action, limit)
-            finally:
-                await response.aclose()
+            with anyio.CancelScope() as scope:
+                response = await transport.handle_async_request(self._request(question, body, scope))
+                try:
+                    reply = await read_response(response, question.action, limit)
+                finally:
+                    await response.aclose()
         except Exception as error:  # noqa: BLE001  a transport may raise anything, and all of it may show the key
             names = {cls.__name__ for cls in type(error).__mro__}
             name, number = type(error).__name__, getattr(error, "errno", None)
@@ -199,7 +200,7 @@ class Transport:
         is_held = departure is not None and not departure.may_have_left
         return _problem(question.action, name, number, is_sent=not (is_held or is_proven))
 
-    def _request(self, question: Question, body: Any) -> Any:
+    def _request(self, question: Question, body: Any, scope: anyio.CancelScope) -> Any:
         panel = self._panel
         headers = [*self._headers[question.url], (b"Content-Length", b"%d" % body.length())]
         if panel.bearer:
@@ -209,7 +210,8 @@ class Transport:
             body.url() if panel.method == "GET" else self._urls[question.url],
             headers=headers,
             stream=body,
-            extensions=self._extensions,
+            # pyreqwest would only carry it around.
+            extensions={**self._extensions, "trace": shield_new_connection(scope)} if self._extensions else {},
         )
         if panel.method == "GET" and self._given is None:
             request.url = _Address(request.url)
