@@ -72,7 +72,8 @@ class Client:
             key: your API key. It is kept out of everything that can be printed.
             transport: what carries the requests, such as ``httpx.AsyncHTTPTransport(proxy=...)`` or the transport of
                 a library with the same interface. It is closed with the client.
-            max_in_flight: how many requests may be on their way at the same time.
+            max_in_flight: how many requests may be on their way at the same time. A *transport* of yours must allow as
+                many connections: the pool of httpx 0.28 loses some for ever when requests that wait there are cancelled.
             budget: seconds from a read's call to its end, with queueing and repetition.
             write_budget: the same for a write, which ends as `OutcomeUnknownError` if it was sent.
             max_delay: seconds that lookups may wait for company even if the panel is idle.

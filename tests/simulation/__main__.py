@@ -3,23 +3,20 @@
 Half of the lives run on asyncio, half on trio. Exits with 1 if an invariant was broken, and prints how to see it again.
 """
 
-import contextlib
-import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections import Counter
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from tests.simulation import hunt, mutants
+from tests.simulation.processes import show_progress, work
 
 app = App(name="python -m tests.simulation", help=__doc__)
 out = Console()
@@ -41,9 +38,9 @@ def simulate(lives: int = 20_000, *, jobs: Jobs = _CORES, first_seed: int = 0) -
         for backend in _BACKENDS
     ]
     started, reports = time.perf_counter(), []
-    with _progress() as progress:
+    with show_progress(out) as progress:
         bar = progress.add_task("lives", total=2 * (lives // 2))
-        for report in _work(hunt.hunt, chunks, jobs):
+        for report in work(hunt.hunt, chunks, jobs):
             reports.append(report)
             progress.advance(bar, report.lives)
             for seed, message in report.violations:
@@ -86,9 +83,9 @@ def hunt_mutants(*names: str, lives: int = 2_000, jobs: Jobs = _CORES) -> int:
     chosen = [mutant for mutant in mutants.MUTANTS if not names or mutant.name in names]
     tasks = [(mutant.name, backend, lives) for mutant in chosen for backend in _BACKENDS]
     found = {}
-    with _progress() as progress:
+    with show_progress(out) as progress:
         bar = progress.add_task("mutants", total=len(tasks))
-        for name, report in _work(hunt.hunt_mutant, tasks, jobs, tasks_per_child=1):
+        for name, report in work(hunt.hunt_mutant, tasks, jobs, tasks_per_child=1):
             found[name, report.backend] = report
             progress.advance(bar)
     table = Table("planted bug", "found by", *(f"{name}: life" for name in _BACKENDS), title=f"{len(chosen)} mutants")
@@ -119,9 +116,9 @@ def torture(*, jobs: Jobs = _CORES, scenarios: int = 50) -> int:
     """Cancel every waiter of SCENARIOS scenarios at every pass of the scheduler, one at a time."""
     tasks = [(backend, number) for number in range(scenarios) for backend in _BACKENDS]
     runs, wrong, started = Counter[str](), [], time.perf_counter()
-    with _progress() as progress:
+    with show_progress(out) as progress:
         bar = progress.add_task("scenarios", total=len(tasks))
-        for backend, count, found in _work(hunt.torture, tasks, jobs):
+        for backend, count, found in work(hunt.torture, tasks, jobs):
             runs[backend] += count
             wrong += found
             progress.advance(bar)
@@ -151,40 +148,6 @@ def determinism(*, lives: int = 1_000) -> int:
         is_same = is_same and len(digests) == 1 and not any(process.returncode for process in started)
         out.print(f"{lives:,} lives on {backend} in two processes:", *sorted(digests), highlight=False)
     return 0 if is_same else 1
-
-
-def _progress():
-    return Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=out
-    )
-
-
-def _work(call, tasks, jobs, *, tasks_per_child=None):
-    """Yield what ``call`` returns for each of ``tasks``, from ``jobs`` processes; stop cleanly at Ctrl-C."""
-    with (
-        ProcessPoolExecutor(
-            jobs,
-            mp_context=multiprocessing.get_context("spawn"),
-            initializer=hunt.leave_interrupts_to_the_parent,
-            max_tasks_per_child=tasks_per_child,
-        ) as executor,
-        contextlib.suppress(KeyboardInterrupt),
-    ):
-        left, running = iter(tasks), set()
-        try:
-            while True:
-                # Only a few at a time, so that stopping does not wait for a long queue.
-                for task in left:
-                    running.add(executor.submit(call, *task))
-                    if len(running) > jobs:
-                        break
-                if not running:
-                    return
-                done, running = wait(running, return_when=FIRST_COMPLETED)
-                for future in done:
-                    yield future.result()
-        finally:
-            executor.shutdown(wait=True, cancel_futures=True)
 
 
 if __name__ == "__main__":

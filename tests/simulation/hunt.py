@@ -5,7 +5,6 @@ Nothing here imports the package before `hunt()` is called, so that a bug can be
 
 import gc
 import hashlib
-import signal
 from collections import Counter
 
 import attrs
@@ -35,11 +34,6 @@ class Report:
 def replay_command(backend, seed):
     """Return the command that lives one life again."""
     return f"python -m tests.simulation replay {seed} --backend {backend}"
-
-
-def leave_interrupts_to_the_parent():
-    """Let Ctrl-C end the hunt between two chunks, and not inside of one."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def hunt(backend, first, count, *, mutant=None):

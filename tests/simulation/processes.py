@@ -1,0 +1,48 @@
+"""Work that takes several processes, with a bar that shows how far it has come."""
+
+import contextlib
+import multiprocessing
+import signal
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+
+def show_progress(console):
+    """Return a bar for each thing that is counted."""
+    return Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console
+    )
+
+
+def work(call, tasks, jobs, *, tasks_per_child=None):
+    """Yield what ``call`` returns for each of ``tasks``, from ``jobs`` processes; stop cleanly at Ctrl-C."""
+    with (
+        ProcessPoolExecutor(
+            jobs,
+            mp_context=multiprocessing.get_context("spawn"),
+            initializer=_leave_interrupts_to_the_parent,
+            max_tasks_per_child=tasks_per_child,
+        ) as executor,
+        contextlib.suppress(KeyboardInterrupt),
+    ):
+        left, running = iter(tasks), set()
+        try:
+            while True:
+                # Only a few at a time, so that stopping does not wait for a long queue.
+                for task in left:
+                    running.add(executor.submit(call, *task))
+                    if len(running) > jobs:
+                        break
+                if not running:
+                    return
+                done, running = wait(running, return_when=FIRST_COMPLETED)
+                for future in done:
+                    yield future.result()
+        finally:
+            executor.shutdown(wait=True, cancel_futures=True)
+
+
+def _leave_interrupts_to_the_parent():
+    """Let Ctrl-C end the work between two tasks, and not inside of one."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
