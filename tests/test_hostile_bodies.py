@@ -73,7 +73,9 @@ async def test_any_answer_is_a_value_or_one_error(caplog, anyio_backend_name, ch
     assert findings.failures == []
     assert errors_in(caplog) == []
     assert findings.given == len(numbers)
-    assert min(findings.outcomes[name] for name in ("a value", "BadReplyError", "OutcomeUnknownError")) > len(numbers) // 8
+    assert (
+        min(findings.outcomes[name] for name in ("a value", "BadReplyError", "OutcomeUnknownError")) > len(numbers) // 8
+    )
 
 
 def test_answers_are_many_and_always_the_same():

@@ -4,7 +4,6 @@ Half of the lives run on asyncio, half on trio. Exits with 1 if an invariant was
 """
 
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -151,6 +150,4 @@ def determinism(*, lives: int = 1_000) -> int:
 
 
 if __name__ == "__main__":
-    # However it is ended, its processes end with it.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(app())

@@ -16,12 +16,13 @@ def show_progress(console):
 
 
 def work(call, tasks, jobs, *, tasks_per_child=None):
-    """Yield what ``call`` returns for each of ``tasks``, from ``jobs`` processes; stop cleanly at Ctrl-C."""
+    """Yield what ``call`` returns for each of ``tasks``, from ``jobs`` processes; stop cleanly at Ctrl-C and SIGTERM."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with (
         ProcessPoolExecutor(
             jobs,
             mp_context=multiprocessing.get_context("spawn"),
-            initializer=_leave_interrupts_to_the_parent,
+            initializer=_leave_signals_to_the_parent,
             max_tasks_per_child=tasks_per_child,
         ) as executor,
         contextlib.suppress(KeyboardInterrupt),
@@ -43,6 +44,7 @@ def work(call, tasks, jobs, *, tasks_per_child=None):
             executor.shutdown(wait=True, cancel_futures=True)
 
 
-def _leave_interrupts_to_the_parent():
+def _leave_signals_to_the_parent():
     """Let Ctrl-C end the work between two tasks, and not inside of one."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
