@@ -72,9 +72,12 @@ def _parse(text: str) -> Any:
 
 def _decode(text: str) -> Any:
     value = _QUICK_DECODER.decode(text)
-    if not _is_plain(text, value):
-        value = _DECODER.decode(text)
-        _check_depth(value)
+    if _is_plain(text, value):
+        return value
+    # Both at once would take twice the memory.
+    del value
+    value = _DECODER.decode(text)
+    _check_depth(value)
     return value
 
 
