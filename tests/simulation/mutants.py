@@ -228,8 +228,8 @@ MUTANTS = (
         "body of an answer stays open",
         "I11",
         "_transport",
-        "            finally:\n                await response.aclose()\n",
-        "            finally:\n                pass\n",
+        "                finally:\n                    await response.aclose()\n",
+        "                finally:\n                    pass\n",
     ),
     # Closing.
     _mutant(
