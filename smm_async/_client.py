@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from decimal import Decimal
 from types import TracebackType
 from typing import Any, Self, TypeVar, cast
 
 from smm_async import _wire, _writes
-from smm_async._coalesce import check_seconds, check_whole
+from smm_async._bounds import check_seconds, check_whole
 from smm_async._exchange import Exchange
 from smm_async._ids import read_id, read_text, shown
 from smm_async._reconcile import Reconciliation, reconcile
@@ -161,6 +162,34 @@ class Client:
         """
         return await self._look_up_all("status", orders)
 
+    def stream_statuses(
+        self, orders: Iterable[Id] | AsyncIterable[Id]
+    ) -> AbstractAsyncContextManager[AsyncIterator[tuple[Id, OrderStatus | SmmError]]]:
+        """Yield where each of ``orders`` stands, or its own error, with the id as given, as the answers come.
+
+        Use it as ``async with client.stream_statuses(orders) as results: async for order, status in results: ...``. It
+        is for more orders than one would hold in memory: at most ``2 * Panel.batch_limit * max_in_flight`` ids are
+        taken from ``orders`` and not yet yielded. Requests are full and all slots busy as long as ids come and results
+        are read; a slow reader slows the asking. An id that comes twice is yielded twice.
+
+        Leaving the ``async with``, however that happens, withdraws at that instant what was not sent, and disturbs
+        nobody else. So does cancelling the task while it waits for a result; if that ended only this wait, the
+        next one asks again, and no result is lost. Only one task may read at a time.
+
+        Args:
+            orders: an iterable, or an async iterable, which is read in a task of the client's with the reader's
+                context variables, until the ``async with`` is left at the latest. Either is read from the first result
+                on. An async generator is closed on leaving; any other source is yours to close.
+
+        Raises:
+            InvalidKeyError, AccountError, RateLimitedError, MaintenanceError, ClosedError: nobody would be answered.
+                Raised once, when what else is on its way has been yielded; ids that were not yielded have no answer.
+            ValueError: what cannot be an order id, when everything before it has been yielded.
+            Exception: what ``orders`` raised, when everything before it has been yielded.
+            RuntimeError: it was read after it was left, or by two tasks at once.
+        """
+        return self._stream("status", orders)
+
     async def refill_status(self, refill: int | str) -> RefillStatus:
         """Return where ``refill`` stands, in one request with other lookups.
 
@@ -179,6 +208,12 @@ class Client:
         """Return where each of ``refills`` stands, or its own error; otherwise as `statuses()`."""
         return await self._look_up_all("refill_status", refills)
 
+    def stream_refill_statuses(
+        self, refills: Iterable[Id] | AsyncIterable[Id]
+    ) -> AbstractAsyncContextManager[AsyncIterator[tuple[Id, RefillStatus | SmmError]]]:
+        """Yield where each of ``refills`` stands, or its own error; otherwise as `stream_statuses()`."""
+        return self._stream("refill_status", refills)
+
     async def product_order_status(self, order: int | str) -> ProductOrderStatus:
         """Return where a product order stands, in one request with other lookups; errors as `status()`."""
         return cast(
@@ -189,6 +224,12 @@ class Client:
     async def product_order_statuses(self, orders: Iterable[Id]) -> dict[Id, ProductOrderStatus | SmmError]:
         """Return where each product order stands, or its own error; otherwise as `statuses()`."""
         return await self._look_up_all("product_order_status", orders)
+
+    def stream_product_order_statuses(
+        self, orders: Iterable[Id] | AsyncIterable[Id]
+    ) -> AbstractAsyncContextManager[AsyncIterator[tuple[Id, ProductOrderStatus | SmmError]]]:
+        """Yield where each product order stands, or its own error; otherwise as `stream_statuses()`."""
+        return self._stream("product_order_status", orders)
 
     async def services(self) -> list[Service]:
         """Return the catalogue. Rows that are no services are passed over, with a warning in the log.
@@ -334,6 +375,12 @@ class Client:
         found = await self._exchange.lookups(action).get_many(wire_ids.values())
         return _by_own_id(action, wire_ids, found)
 
+    def _stream(
+        self, action: str, ids: Iterable[Any] | AsyncIterable[Any]
+    ) -> AbstractAsyncContextManager[AsyncIterator[tuple[Any, Any]]]:
+        note_error = functools.partial(_note_error, action)
+        return self._exchange.lookups(action).stream(ids, _key_of=read_id, _note_error=note_error)
+
     async def _list(self, action: str, record: type[T]) -> list[T]:
         question = self._question(action, {})
         return await self._exchange.read(question, functools.partial(self._read_list, action, record), is_long=True)
@@ -392,11 +439,16 @@ class Client:
 
 def _by_own_id(action: str, wire_ids: Mapping[Id, str], found: Mapping[str, Any]) -> dict[Id, Any]:
     for result in found.values():
-        if isinstance(result, SmmError):
-            result.action = action
-            if isinstance(result, (InvalidKeyError, AccountError)):
-                raise result
+        if isinstance(result, Exception) and _note_error(action, result):
+            raise result
     return {own: found[id_] for own, id_ in wire_ids.items()}
+
+
+def _note_error(action: str, error: Exception) -> bool:
+    """Have ``error`` say what was asked, and return whether nobody would be answered."""
+    if isinstance(error, SmmError):
+        error.action = action
+    return isinstance(error, (InvalidKeyError, AccountError))
 
 
 def _raised(results: Sequence[Any]) -> Any:

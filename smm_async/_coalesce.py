@@ -7,22 +7,35 @@ one batch at a time. At most one idle slot is *on watch*: it sends the next batc
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
-from contextlib import AbstractAsyncContextManager, nullcontext
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Hashable,
+    Iterable,
+    Mapping,
+)
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from types import TracebackType
 from typing import Any, Final, Generic, Self, TypeVar, cast
 
 import anyio
 import anyio.lowlevel
 
+from smm_async._async_stream import make_stream
 from smm_async._backend import Loop, Waiter
+from smm_async._bounds import check_seconds, check_whole
 from smm_async._host import TaskHost
+from smm_async._stream import Desk, Stream
 from smm_async._tickets import (
     Batch,
     Crowd,
     Queue,
     Ticket,
     answer,
+    answer_all,
     answer_entry,
     own_copy,
 )
@@ -92,6 +105,7 @@ class Coalescer(Generic[K, V]):
         """Begin with nobody waiting and no task. All that changes is named here, but for the response time."""
         self._queue: Queue[K] = Queue()
         self._in_flight: set[Batch[K]] = set()
+        self._streams: set[Stream] = set()
         self._slots = 0
         self._idle: list[Waiter] = []
         self._on_watch = False
@@ -166,7 +180,7 @@ class Coalescer(Generic[K, V]):
         """
         results: dict[K, Any] = dict.fromkeys(keys, _MISSING)
         crowd = Crowd(self._host.loop_here(), results)
-        most = 2 * self._max_batch * self._max_in_flight
+        _, most = self._sizes()
         # Too dear for one lookup, but a long list is not to be sent by somebody who is cancelled already.
         await anyio.lowlevel.checkpoint_if_cancelled()
         try:
@@ -184,6 +198,72 @@ class Coalescer(Generic[K, V]):
         if crowd.stop is not None:
             _share_out(crowd.stop, results)
         return results
+
+    def stream(
+        self,
+        keys: Iterable[K] | AsyncIterable[K],
+        *,
+        _key_of: Callable[[Any], K] | None = None,
+        _note_error: Callable[[Exception], bool] | None = None,
+    ) -> AbstractAsyncContextManager[AsyncIterator[tuple[K, V | Exception]]]:
+        """Ask for any number of keys, and yield each with its value or its exception, as the answers come.
+
+        Use it as ``async with coalescer.stream(keys) as results: async for key, result in results: ...``. Memory is
+        bounded: at most ``2 * max_batch * max_in_flight`` keys are taken from ``keys`` and not yet yielded, so a slow
+        reader slows the asking. Batches are shared with all other lookups, and each lookup's budget begins when it
+        is queued. A key that comes twice is yielded twice, and asked for once if both wait to be sent.
+
+        Leaving the ``async with``, however that happens, withdraws at that instant what was not sent. So does
+        cancelling the task while it waits for a result; if that ended only this wait, the next one asks again,
+        and no result is lost. Only one task may read at a time.
+
+        Args:
+            keys: an iterable, which is read in the reader's task, or an async iterable, which is read in a task of the
+                coalescer's with the reader's context variables; that task ends before the ``async with`` does. Either
+                is read from the first result on. An async generator is closed on leaving, for it must be by the task
+                that ran it; any other source is yours to close.
+
+        Raises:
+            ClosedError: the coalescer is closed, or was before all results had come.
+            Exception: what ``fetch`` raised of ``shared_errors``, once. Other requests on their way are still waited
+                for and their results yielded; keys without a result were not answered.
+            Exception: what ``keys`` raised, or a `TypeError` for what cannot be a key, when everything before it has
+                been yielded.
+            RuntimeError: it was read after it was left, or by two tasks at once.
+        """
+        desk = Desk(
+            host=self._host,
+            join=self._join,
+            take_back=self._take_back,
+            sizes=self._sizes,
+            key_of=_key_of or _itself,
+            note_error=_note_error or _concerns_one,
+        )
+        return self._open_stream(desk, keys)
+
+    @asynccontextmanager
+    async def _open_stream(
+        self, desk: Desk, keys: Iterable[Any] | AsyncIterable[Any]
+    ) -> AsyncGenerator[AsyncIterator[tuple[Any, Any]], None]:
+        stream = make_stream(self._host.loop_here(), desk, keys)
+        self._streams.add(stream)
+        try:
+            yield stream
+        finally:
+            self._streams.discard(stream)
+            await stream.aclose()
+
+    def _sizes(self) -> tuple[int, int]:
+        """Return how many keys may go at once, and how many keys of one caller may wait."""
+        return self._max_batch, 2 * self._max_batch * self._max_in_flight
+
+    def _take_back(self, tickets: Iterable[Ticket]) -> list[Ticket]:
+        """Take out of the queue all tickets that are not on their way, and return them."""
+        on_their_way = {id(ticket) for batch in self._in_flight for ticket in batch.tickets()}
+        back = [ticket for ticket in tickets if id(ticket) not in on_their_way]
+        for ticket in back:
+            self._queue.leave(ticket)
+        return back
 
     def _join(self, key: K, waiter: Waiter | Crowd) -> Ticket:
         loop = self._host.loop_here()
@@ -257,6 +337,10 @@ class Coalescer(Generic[K, V]):
         self._on_watch = False
         now = loop.now()
         self._expire(now)
+        for stream in self._streams:
+            # A cancelled reader is known here before its own task has run.
+            if stream.is_deserted:
+                stream.lay_aside()
         batch = self._queue.take(self._max_batch)
         if batch is not None:
             self._sent_at = self._forming_since = now
@@ -285,7 +369,7 @@ class Coalescer(Generic[K, V]):
                 self._note_response_time(loop.now() - sent_at)
                 self._hand_out(batch, answers)
             if scope.cancelled_caught:
-                _answer_all(batch.tickets(), self._too_late(), stop=False)
+                answer_all(batch.tickets(), self._too_late(), stop=False)
         except (GeneratorExit, KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:  # noqa: BLE001  whatever it is, the callers must hear of it, and the slot lives on
@@ -308,7 +392,7 @@ class Coalescer(Generic[K, V]):
         tickets = list(batch.tickets())
         if isinstance(error, self._shared_errors):
             tickets += self._queue.clear()
-        _answer_all(tickets, error, stop=isinstance(error, self._shared_errors))
+        answer_all(tickets, error, stop=isinstance(error, self._shared_errors))
 
     def _hand_out(self, batch: Batch[K], answers: Mapping[K, V | Exception]) -> None:
         if not isinstance(answers, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]  it comes from the user
@@ -357,16 +441,21 @@ class Coalescer(Generic[K, V]):
     def _end(self) -> None:
         """Answer everybody, for no task is left that would; if their loop has ended, nobody waits."""
         tickets = [ticket for batch in self._in_flight for ticket in batch.tickets()] + self._queue.clear()
+        streams = self._streams
         self._reset()
         if self._host.is_here:
-            _answer_all(tickets, ClosedError("Closed before the answer came."), stop=True)
+            error = ClosedError("Closed before the answer came.")
+            for stream in streams:
+                stream.close(error)
+            answer_all(tickets, error, stop=True)
 
 
-def _answer_all(tickets: Iterable[Ticket], error: Exception, *, stop: bool) -> None:
-    for ticket in tickets:
-        if stop and isinstance(ticket[2], Crowd):
-            ticket[2].stop = error
-        answer(ticket, own_copy(error))
+def _itself(key: Any) -> Any:
+    return key
+
+
+def _concerns_one(_: Exception) -> bool:
+    return False
 
 
 def _interrupted(error: BaseException) -> NoAnswerError:
@@ -381,17 +470,3 @@ def _share_out(error: Exception, results: dict[Any, Any]) -> None:
     for key, result in results.items():
         if result is _MISSING:
             results[key] = own_copy(error)
-
-
-def check_whole(name: str, value: object) -> None:
-    """Raise a `ValueError` unless ``value`` is a whole number of at least 1."""
-    if type(value) is not int or value < 1:
-        message = f"{name} must be a whole number of at least 1, not {value!r}."
-        raise ValueError(message)
-
-
-def check_seconds(name: str, value: object, *, least: float) -> None:
-    """Raise a `ValueError` unless ``value`` is a finite number of seconds of at least ``least``."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value < math.inf:
-        message = f"{name} must be a number of seconds of at least {least:g}, not {value!r}."
-        raise ValueError(message)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import warnings
 from collections.abc import Awaitable, Callable, Coroutine
+from contextvars import Context
 from typing import Any, TypeAlias
 
 import anyio
@@ -15,7 +16,7 @@ from smm_async.errors import ClosedError
 # How long closing may take when a dead peer does not say goodbye.
 _CLOSING_SECONDS = 5.0
 
-_Job: TypeAlias = tuple[Callable[..., Coroutine[Any, Any, None]], tuple[Any, ...]]
+_Job: TypeAlias = tuple[Callable[..., Coroutine[Any, Any, None]], tuple[Any, ...], Context | None]
 
 
 class TaskHost:
@@ -63,10 +64,18 @@ class TaskHost:
             loop = self._move_here()
         return loop
 
-    def start_soon(self, run: Callable[..., Coroutine[Any, Any, None]], *args: Any) -> None:
-        """Start ``run`` in the next pass of the loop. It must answer for its own exceptions."""
+    def start_soon(
+        self,
+        run: Callable[..., Coroutine[Any, Any, None]],
+        *args: Any,
+        context: Context | None = None,
+    ) -> None:
+        """Start ``run`` in the next pass of the loop. It must answer for its own exceptions.
+
+        A job that runs a caller's code may have a copy of that caller's ``context``; others have nobody's.
+        """
         loop = self.loop_here()
-        self._jobs.append((run, args))
+        self._jobs.append((run, args, context))
         if self._ended is None:
             self._ended = anyio.Event()
             loop.start_task(self._run, functools.partial(self._note_end, self._ended))
@@ -152,8 +161,11 @@ class TaskHost:
             async with anyio.create_task_group() as group:
                 while not self._is_ending:
                     jobs, self._jobs = self._jobs, []
-                    for run, args in jobs:
-                        group.start_soon(run, *args)
+                    for run, args, context in jobs:
+                        if context is None:
+                            group.start_soon(run, *args)
+                        else:
+                            context.run(functools.partial(group.start_soon, run, *args))
                     self._bell = loop.make_waiter()
                     await self._bell
                 group.cancel_scope.cancel()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections import deque
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from typing import Any, Generic, TypeAlias, TypeVar
 
 import attrs
@@ -38,19 +38,29 @@ class Crowd:
         self.stop: Exception | None = None
         """The error that concerns everybody, so that nothing more need be asked."""
 
-    def waits_for(self, key: Any) -> bool:
-        """Return whether ``key`` is open, and the caller there: a bell that is done while it hangs was cancelled."""
-        return key in self.open and not (self._bell is not None and self._bell.done())
+    @property
+    def is_deserted(self) -> bool:
+        """Whether the caller was cancelled while it waited: its bell is done while it hangs."""
+        return self._bell is not None and self._bell.done()
 
-    def answer(self, key: Any, result: Any) -> None:
-        """Keep the result for ``key``, unless it came too late."""
-        if not self.waits_for(key):
+    def waits_for(self, ticket: Ticket) -> bool:
+        """Return whether the ticket is open, and the caller there."""
+        return ticket[1] in self.open and not self.is_deserted
+
+    def answer(self, ticket: Ticket, result: Any) -> None:
+        """Keep the result, unless it came too late."""
+        if not self.waits_for(ticket):
             return
-        del self.open[key]
-        self._results[key] = result
+        del self.open[ticket[1]]
+        self._results[ticket[1]] = result
         if self._bell is not None and len(self.open) <= self._enough:
             self._bell.set_result(None)
             self._bell = None
+
+    def stop_for(self, ticket: Ticket, error: Exception) -> None:
+        """Answer with an error that concerns everybody."""
+        self.stop = error
+        self.answer(ticket, own_copy(error))
 
     async def wait_until_left(self, few: int) -> None:
         """Wait until at most ``few`` keys are open."""
@@ -62,15 +72,15 @@ class Crowd:
 
 def is_open(ticket: Ticket) -> bool:
     """Return whether somebody still waits with this ticket."""
-    _, key, waiter = ticket
-    return waiter.waits_for(key) if isinstance(waiter, Crowd) else not waiter.done()
+    waiter = ticket[2]
+    return waiter.waits_for(ticket) if isinstance(waiter, Crowd) else not waiter.done()
 
 
 def answer(ticket: Ticket, result: Any) -> None:
     """Wake the holder of ``ticket`` with ``result``; an exception is raised there."""
-    _, key, waiter = ticket
+    waiter = ticket[2]
     if isinstance(waiter, Crowd):
-        waiter.answer(key, result)
+        waiter.answer(ticket, result)
     elif not waiter.done():
         waiter.set_result(result)
 
@@ -79,6 +89,15 @@ def answer_entry(entry: Entry, result: Any) -> None:
     """Wake all that wait for one key; each gets an exception object of its own."""
     for ticket in tickets_of(entry):
         answer(ticket, own_copy(result) if isinstance(result, Exception) else result)
+
+
+def answer_all(tickets: Iterable[Ticket], error: Exception, *, stop: bool) -> None:
+    """Wake all holders with ``error``; whoever waits for many keys has it once, if it is to ``stop`` them."""
+    for ticket in tickets:
+        if stop and isinstance(ticket[2], Crowd):
+            ticket[2].stop_for(ticket, error)
+        else:
+            answer(ticket, own_copy(error))
 
 
 def tickets_of(entry: Entry) -> list[Ticket]:
@@ -162,10 +181,13 @@ class Queue(Generic[K]):
             del self._waiting[key]
             self._forget_gaps()
             return True
-        if isinstance(entry, list) and ticket in entry:
-            entry.remove(ticket)
-            self._waiting[key] = entry if len(entry) > 1 else entry[0]
-            return True
+        if isinstance(entry, list):
+            # By identity: two tickets of one stream for one key are equal.
+            for place, one in enumerate(entry):
+                if one is ticket:
+                    del entry[place]
+                    self._waiting[key] = entry if len(entry) > 1 else entry[0]
+                    return True
         return False
 
     def _forget_gaps(self) -> None:
