@@ -5,7 +5,7 @@ valid ids in a request - I4 nothing is asked that nobody waits for - I5 no write
 left, waiters hear of it at that instant, and the body's exception is intact - I7 after a storm all works again - I8 only
 who is cancelled sees a cancellation, and does - I9 nothing goes wrong unseen - I10 what is said of a write agrees with the
 ledger - I11 no more requests at once than allowed, and nothing is kept for ever - I12 no call exceeds its budget - I13
-every error has a cause.
+every error has a cause - I14 the source of a stream is read for nobody who has left, and closed when it is left.
 """
 
 import contextlib
@@ -15,6 +15,7 @@ import warnings
 from typing import Any
 
 import smm_async as smm
+from tests.simulation import streams
 from tests.simulation.world import KEY
 
 _WRITES = {"add", "refill", "refills", "cancel", "cancels"}
@@ -65,7 +66,7 @@ def check_idle(life):
         life.wrong(f"I11 {world.open} requests and {streams} streams are open after all budgets")
     for action, coalescer in exchange._coalescers.items():
         queue = coalescer._queue
-        if queue or coalescer._in_flight:
+        if queue or coalescer._in_flight or coalescer._streams:
             life.wrong(f"I11 {action} keeps what nobody waits for")
     if exchange._calls._open:
         life.wrong("I11 calls are kept that have ended")
@@ -132,7 +133,10 @@ def _check_call(life, caller, call):
     if call.ended_at is None:
         life.wrong(f"I1 {call.kind} {call.ids} has no outcome")
         return
-    _check_time(life, call)
+    if call.reading is None:
+        _check_time(life, call)
+    else:
+        streams.check(life, call)
     if call.saw_cancel:
         if not caller.was_cancelled and caller.scope.deadline > call.ended_at:
             life.wrong(f"I8 {call.kind} {call.ids} was cancelled by nobody")
@@ -147,6 +151,8 @@ def _check_call(life, caller, call):
 
 
 def _outcomes(call):
+    if call.reading is not None:
+        return call.reading.pairs + [("", call.outcome)] * isinstance(call.outcome, smm.SmmError)
     if call.saw_cancel or call.ended_at is None:
         return []
     if call.kind in _MANY and isinstance(call.outcome, dict):
@@ -193,7 +199,8 @@ def _check_outcome(life, call, id_, outcome):
 def _check_row(life, call, id_, about, number):
     if str(about) != id_:
         life.wrong(f"I2 {call.action} {id_} got the answer about {about}")
-    if int(number) <= call.arrivals:
+    arrivals = call.arrivals if call.reading is None else call.reading.asked_after[id_]
+    if int(number) <= arrivals:
         life.wrong(f"I2 {call.action} {id_} got an answer that is older than its question")
 
 

@@ -82,6 +82,9 @@ def _add(report, life):
             if call.has_begun:
                 counts["calls"] += 1
                 counts["cancelled" if call.saw_cancel else type(call.outcome).__name__] += 1
+                if call.reading is not None:
+                    counts["streams"] += 1
+                    counts["ids streamed"] += len(call.reading.pairs)
     counts["requests"] += len(life.world.received)
     counts["ids asked"] += sum(len(received.ids) for received in life.world.received)
     counts["faults"] += sum(map(len, life.world.met.values()))

@@ -13,7 +13,7 @@ import smm_async as smm
 from smm_async import _exchange
 from smm_async._decode import make_converter
 from smm_async._retry import Retries
-from tests.simulation import checks, loops, network, wires
+from tests.simulation import checks, loops, network, streams, wires
 from tests.simulation.world import KEY, LATEST, World
 
 LOOKUPS = {"status": "status", "statuses": "status", "refill_status": "refill_status"}
@@ -108,11 +108,21 @@ class Call:
     saw_cancel: bool = False
     is_gone: bool = False
     """Whether its caller was cancelled while it waited."""
+    habits: Any = None
+    """How it is read, if it is a stream."""
+    reading: Any = None
+    """What has come of it, if it is a stream."""
 
     @property
     def action(self):
         """What it asks the panel for."""
-        return LOOKUPS.get(self.kind) or self.kind.removesuffix("s")
+        return LOOKUPS.get(self.kind) or streams.LOOKUPS.get(self.kind) or self.kind.removesuffix("s")
+
+    def wants(self, id_):
+        """Return whether its caller waits for the answer about an id, at this instant."""
+        if self.reading is not None:
+            return self.reading.wants(id_, is_gone=self.is_gone)
+        return id_ in self.ids and not self.is_gone
 
     @property
     def link(self):
@@ -212,6 +222,7 @@ class Life:
         self.storm_passes = 0
         self.numbers = itertools.count(1)
         self.callers = [self._draw_caller() for _ in range(knobs.callers)]
+        self.callers += [self._reader(*drawn) for drawn in streams.draw_callers(seed, knobs)]
         self.closed_at: Any = None
         self.is_recovering = False
         self.everything: Any = None
@@ -230,6 +241,10 @@ class Life:
         calls = [self._draw_call() for _ in range(self.draw.choice([1, 1, 1, 2, 3]))]
         patience = self._moment(2.0) if self.knobs.cancel_rate and self.draw.random() < 0.2 else LATEST * 100
         return Caller(self, calls, self._moment(self.knobs.spread), patience)
+
+    def _reader(self, starts_at, kind, ids, habits):
+        call = Call(next(self.numbers), kind, ids, habits=habits, reading=streams.Reading())
+        return Caller(self, [call], starts_at, LATEST * 100)
 
     def _draw_call(self):
         kind, number = self.draw.choice(_KINDS), next(self.numbers)
@@ -272,6 +287,8 @@ class Life:
     async def ask(self, call):
         """Make one call of the client, and return what it returns."""
         client, ids = self.client, call.ids
+        if call.reading is not None:
+            return await streams.read(self, call)
         if call.kind == "balance":
             return await client.balance()
         if call.kind == "add":
@@ -288,7 +305,7 @@ class Life:
     def wanted(self, action, id_):
         """Return whether anybody waits for the answer about an id, at this instant."""
         calls = (caller.call for caller in self.callers if caller.call is not None)
-        return any(call.action == action and id_ in call.ids and not call.is_gone for call in calls)
+        return any(call.action == action and call.wants(id_) for call in calls)
 
     def make_client(self):
         """Return the client that is looked at."""

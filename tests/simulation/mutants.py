@@ -118,6 +118,52 @@ MUTANTS = (
         "            self._queue.leave(ticket)\n            raise\n        if",
         "            self._queue.leave(ticket)\n            raise NoAnswerError('gone')\n        if",
     ),
+    # Streams.
+    _mutant(
+        "slow reader does not slow the asking",
+        "I11",
+        "_stream",
+        "islice(self._ids, max(0, self._most - self._taken))",
+        "islice(self._ids, self._most)",
+    ),
+    _mutant(
+        "async source gives one too many",
+        "I11",
+        "_async_stream",
+        "self._has_ended or self._granted <= 0",
+        "self._has_ended or self._granted < 0",
+    ),
+    _mutant(
+        "left stream goes on asking",
+        "I4",
+        "_stream",
+        "        self._has_left = self._has_ended = True\n        self._take_back()\n",
+        "        self._has_left = self._has_ended = True\n",
+        "in (self.open, self._own, self._ready, self._aside):",
+        "in (self._ready, self._aside):",
+    ),
+    _mutant("cancelled reader goes on asking", "I4", "_coalesce", "if stream.is_deserted:", "if False:"),
+    _mutant(
+        "cancelled wait loses ids",
+        "I1",
+        "_stream",
+        "        self._aside.extend(self._take_back())\n",
+        "        self._take_back()\n",
+    ),
+    _mutant(
+        "stream ends with its source",
+        "I1 stream",
+        "_stream",
+        "if self._has_ended and not self.open:",
+        "if self._has_ended:",
+    ),
+    _mutant(
+        "source of a left stream stays open",
+        "I14",
+        "_async_stream",
+        "                await source.aclose()\n",
+        "                pass\n",
+    ),
     # Batches.
     _mutant("takes one too many", "I3", "_tickets", "len(entries) < size:", "len(entries) <= size:"),
     _mutant(
