@@ -2,24 +2,24 @@
 
 ``python -m benchmarks.decoding [--quick]`` (needs ``pip install -e '.[benchmark]'``)
 
-Competitors run in turn, in one process, and the order turns around every round; figures are medians, ratios are
-against the converter that people write first: cattrs with its defaults behind ``json.loads``. Only `smm_async` looks
-for each id that was asked, tells rows from errors, bounds what a hostile body can cost, and keeps unknown fields.
+Competitors run in turn, in one process, and the order turns around every round. Figures are medians of CPU; "times less"
+is how often that goes into what was taken in the same round by the converter that people write first, cattrs with its
+defaults behind ``json.loads``, the median of all rounds. "Text" has all numbers as texts, as most panels do. Only
+`smm_async` looks for each id that was asked, tells rows from errors, bounds what a hostile body can cost, and keeps
+unknown fields.
 """
 
-import argparse
-import enum
 import json
 import statistics
 import time
 from decimal import Decimal
 
-import attrs
-import cattrs
 import msgspec
 import pydantic
 
 import smm_async as smm
+from benchmarks.baseline import Record, State, make_body, make_structure
+from benchmarks.measuring import Report, in_turn, ratio, spread
 from smm_async._decode import make_converter, make_shortcut
 from smm_async._wire import Reader, Reply
 
@@ -28,21 +28,7 @@ BODIES = 300
 ROUNDS = 7
 QUICK_BODIES = 10
 QUICK_ROUNDS = 1
-
-
-class State(enum.Enum):
-    IN_PROGRESS = "In progress"
-    PARTIAL = "Partial"
-    COMPLETED = "Completed"
-
-
-@attrs.frozen
-class Record:
-    charge: Decimal
-    start_count: int
-    status: State
-    remains: int
-    currency: str
+BASELINE, OURS = "cattrs defaults", "smm_async"
 
 
 class PydanticRecord(pydantic.BaseModel):
@@ -51,22 +37,6 @@ class PydanticRecord(pydantic.BaseModel):
     status: State
     remains: int
     currency: str
-
-
-def make_body(numbers_as_text):
-    words = [state.value for state in State]
-    form = str if numbers_as_text else (lambda number: number)
-    rows = {
-        str(10_000_000 + place): {
-            "charge": form(round(0.27819 + place / 7, 5)),
-            "start_count": form(3572 + place),
-            "status": words[place % len(words)],
-            "remains": form(157 + place),
-            "currency": "USD",
-        }
-        for place in range(RECORDS)
-    }
-    return json.dumps(rows, separators=(",", ":")).encode(), list(rows)
 
 
 def json_only(body, _):
@@ -89,9 +59,8 @@ def hand_written(body, _):
 
 
 def make_cattrs():
-    converter = cattrs.Converter()
-    converter.register_structure_hook(Decimal, lambda value, _: Decimal(value))
-    return lambda body, _: converter.structure(json.loads(body, parse_float=Decimal), dict[str, Record])
+    structure = make_structure()
+    return lambda body, _: structure(json.loads(body, parse_float=Decimal))
 
 
 def make_msgspec():
@@ -118,38 +87,47 @@ def make_ours():
     return decode
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="a small run, to see that it works")
-    is_quick = parser.parse_args().quick
-    bodies, rounds = (QUICK_BODIES, QUICK_ROUNDS) if is_quick else (BODIES, ROUNDS)
+def measure_for(decode, body, ids):
+    """Return what measures the CPU microseconds per record in so many bodies."""
+
+    def measure(bodies):
+        bodies = max(1, int(bodies))
+        started = time.process_time()
+        for _ in range(bodies):
+            decoded = decode(body, ids)
+        spent = time.process_time() - started
+        assert len(decoded) == RECORDS
+        return spent / bodies / RECORDS * 1e6
+
+    return measure
+
+
+def rows_of(report, numbers, *, bodies, rounds):
+    body, ids = make_body(RECORDS, numbers_as_text=numbers == "text")
     competitors = {
-        "cattrs defaults": make_cattrs(),
+        BASELINE: make_cattrs(),
         "json.loads only": json_only,
         "hand-written": hand_written,
         "pydantic": make_pydantic(),
         "msgspec": make_msgspec(),
-        "smm_async": make_ours(),
+        OURS: make_ours(),
     }
-    print(f"{RECORDS} records a body, {bodies} bodies, median CPU of {rounds} rounds")
-    print(f"{'numbers':8} {'':16} {'us/record':>9} {'spread':>13} {'ratio':>6} {'records/s':>11}")
-    for name, numbers_as_text in (("text", True), ("numbers", False)):
-        body, ids = make_body(numbers_as_text)
-        figures = {competitor: [] for competitor in competitors}
-        for number in range(rounds + 1):
-            for competitor in list(competitors)[:: -1 if number % 2 else 1]:
-                started = time.process_time()
-                for _ in range(bodies):
-                    decoded = competitors[competitor](body, ids)
-                spent = (time.process_time() - started) / bodies / RECORDS * 1e6
-                assert len(decoded) == RECORDS
-                if number:
-                    figures[competitor].append(spent)
-        first = statistics.median(figures["cattrs defaults"])
-        for competitor, each in figures.items():
-            median = statistics.median(each)
-            spread = f"{min(each):.2f}-{max(each):.2f}"
-            print(f"{name:8} {competitor:16} {median:9.2f} {spread:>13} {first / median:6.2f} {1e6 / median:11,.0f}")
+    measures = {name: measure_for(decode, body, ids) for name, decode in competitors.items()}
+    figures = in_turn(measures, rounds, bodies)
+    for name, each in figures.items():
+        median, times = statistics.median(each), ratio(figures[BASELINE], each)
+        report.keep(f"{numbers} {name} times", times)
+        yield [numbers, name, f"{median:.2f}", spread(each), f"{times:.2f}", f"{1e6 / median:,.0f}"]
+
+
+def main():
+    with Report(__doc__) as report:
+        bodies, rounds = (QUICK_BODIES, QUICK_ROUNDS) if report.is_quick else (BODIES, ROUNDS)
+        report.say(f"{RECORDS} records a body, {bodies} bodies, median CPU of {rounds} rounds\n")
+        rows = []
+        for numbers in ("text", "numbers"):
+            rows += rows_of(report, numbers, bodies=bodies, rounds=rounds)
+        report.table(["numbers", ""], ["us/record", "spread", "times less", "records/s"], rows)
 
 
 if __name__ == "__main__":
