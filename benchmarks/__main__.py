@@ -34,7 +34,7 @@ PACKAGES = (
 
 PREFACE = """\
 Every figure comes from one run of the command that it stands under. Another machine has other microseconds; ratios
-travel better."""
+travel better. Times are in microseconds of CPU unless a table says otherwise."""
 
 
 @attrs.frozen
@@ -106,7 +106,8 @@ def results(outcomes, figures, about, pictures):
     today = dt.datetime.now(dt.UTC).date()
     parts = [
         "# Results of the benchmarks",
-        f"Written by `python -m benchmarks` on {today}, in {minutes:.0f} minutes. {PREFACE}",
+        f"Written by `python -m benchmarks` on {today}, in {minutes:.0f} minutes.",
+        PREFACE,
         "\n".join(f"- {line}" for line in about),
         "## Goals",
         goals.EXPLANATION,

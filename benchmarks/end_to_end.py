@@ -6,8 +6,8 @@ A panel in another process, on another CPU if there are two, answers at once. Th
 merge, and makes perfect batches by hand: 8 tasks, `httpx.AsyncClient.post(data=)`, `json`, and `cattrs` with its defaults.
 "One by one" is the same with one id per request and 32 tasks: a sample, scaled. The others use `smm.Client`: a list in
 `statuses()` or `stream_statuses()`; 1,000 long-lived pollers that await one `status()` after the other; one task for each
-`status()`, all at once. With "gc" the garbage collector is tuned: ``gc.freeze(); gc.set_threshold(50_000, 20, 100)``. What
-stands behind a comma otherwise is passed as ``transport=``.
+`status()`, all at once. With "gc" the garbage collector is tuned: ``gc.freeze(); gc.set_threshold(50_000, 20, 100)``. With
+"fast" the transport is that of the extra of this name, pyreqwest in Rust.
 
 All run in turn, in one process, and the order turns around every round. Figures are medians of microseconds per lookup;
 "times less" is how often the CPU goes into what the baseline took in the same round, the median of all rounds. Memory is
@@ -124,7 +124,7 @@ def batch_rows(report, panel, size):
 def main():
     with Report(__doc__) as report:
         size = QUICK if report.is_quick else FULL
-        if ways.PyreqwestTransport is None:
+        if ways.fast is None:
             report.say("pyreqwest is not installed, and left out")
         with LeanPanel(choose_cpus()) as panel:
             report.say(f"{size.lookups:,} lookups, {SLOTS} requests in flight, medians of {size.rounds} rounds\n")

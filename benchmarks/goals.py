@@ -67,6 +67,7 @@ ONCE = {"loops": LOOPS[:1]}
 ON_ASYNCIO, ON_TRIO = {"loops": LOOPS[:2]}, {"loops": LOOPS[2:]}
 GOALS = [
     at_least(1, "`statuses()`: times less CPU than batches by hand", "end_to_end: {} statuses() times", 1.3, 4.0),
+    at_least(1, "the same, with the extra `fast`", "end_to_end: {} statuses(), fast times", 1.3, 4.0, **ON_ASYNCIO),
     at_least(2, "1,000 pollers: times less CPU than batches by hand", "end_to_end: {} pollers times", 0.9, 2.0),
     at_least(3, "100,000 tasks: times less CPU than batches by hand", "end_to_end: {} tasks times", 0.45, 0.75),
     at_least(3, "100,000 tasks, collector tuned: the same", "end_to_end: {} tasks, gc times", None, 1.4),
@@ -85,6 +86,7 @@ GOALS = [
     at_most(6, "list: memory of an id that waits", "scale: {} get_many bytes", 80, 64, **BYTES),
     at_least(7, "HTTP, 8 at once: times less CPU than `post(data=)`", "transport: {} default 8 times", 1.6, 6.0),
     at_least(7, "HTTP, 32 at once: the same", "transport: {} default 32 times", 2.7, 10.0),
+    at_least(7, "the same, with the extra `fast`", "transport: {} pyreqwest 32 times", 2.7, 10.0, **ON_ASYNCIO),
     at_most(7, "HTTP, 32 at once: CPU of a request, of one alone", "transport: {} default growth", 1.1),
     at_least(8, "decoding: times less CPU than `json` and cattrs", "decoding: text smm_async times", 1.15, 5.0, **ONCE),
     at_most(9, "burst: requests more than can be helped", "coalescing: {} requests too many", 0, **COUNTED),

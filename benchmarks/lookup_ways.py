@@ -5,16 +5,15 @@ is warm. All make a typed record for every id.
 """
 
 import httpx
-import httpx2
 
 import smm_async as smm
 from benchmarks.baseline import FIRST_ID, form_for, make_structure
 from benchmarks.measuring import Meter, in_tasks, run_all, tuned_collector
 
 try:
-    from pyreqwest.compatibility.httpx import HttpxTransport as PyreqwestTransport
+    from smm_async import fast
 except ImportError:
-    PyreqwestTransport = None
+    fast = None
 
 BATCH = 100
 POLLERS = 1_000
@@ -90,10 +89,10 @@ async def in_single_tasks(client, ids):
 
 
 def with_client(use, make_transport=None, *, is_tuned=False):
-    """Return a way that opens a client, with a transport for as many slots, and uses it."""
+    """Return a way that opens a client and uses it."""
 
     async def look_up(url, ids, slots, meter, batch=BATCH):
-        transport = make_transport and make_transport(slots)
+        transport = make_transport and make_transport()
         panel = smm.Panel(url, batch_limit=batch)
         async with smm.Client(panel, key="not-a-key", max_in_flight=slots, transport=transport) as client:
             await client.statuses(ids[:batch])
@@ -107,17 +106,9 @@ def with_client(use, make_transport=None, *, is_tuned=False):
     return look_up_tuned if is_tuned else look_up
 
 
-def httpx2_pool(slots):
-    return httpx2.AsyncHTTPTransport(limits=httpx2.Limits(max_connections=slots))
-
-
-def pyreqwest_pool(_):
-    return PyreqwestTransport()
-
-
 HAND, ONE_BY_ONE, LIST, STREAM = "by hand", "one by one", "statuses()", "stream_statuses()"
 IN_POLLERS, IN_TASKS, IN_TASKS_TUNED = "pollers", "tasks", "tasks, gc"
-LIST_RUST, POLLERS_RUST = "statuses(), pyreqwest", "pollers, pyreqwest"
+LIST_RUST, POLLERS_RUST = "statuses(), fast", "pollers, fast"
 ALL_WAYS = {
     HAND: by_hand,
     ONE_BY_ONE: one_by_one,
@@ -126,14 +117,13 @@ ALL_WAYS = {
     IN_POLLERS: with_client(in_pollers),
     IN_TASKS: with_client(in_single_tasks),
     IN_TASKS_TUNED: with_client(in_single_tasks, is_tuned=True),
-    "statuses(), httpx2": with_client(in_a_list, httpx2_pool),
-    LIST_RUST: with_client(in_a_list, pyreqwest_pool),
-    POLLERS_RUST: with_client(in_pollers, pyreqwest_pool),
+    LIST_RUST: with_client(in_a_list, fast and fast.make_transport),
+    POLLERS_RUST: with_client(in_pollers, fast and fast.make_transport),
 }
 ON_ASYNCIO = {LIST_RUST, POLLERS_RUST}
 
 
 def ways_on(loop):
     """Return the ways that there are on this loop, with what is installed."""
-    missing = ON_ASYNCIO if loop == "trio" or PyreqwestTransport is None else ()
+    missing = ON_ASYNCIO if loop == "trio" or fast is None else ()
     return {name: way for name, way in ALL_WAYS.items() if name not in missing}

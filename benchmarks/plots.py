@@ -93,7 +93,8 @@ def stream_memory(figure, figures):
     for loop, (colour, line) in STREAMS.items():
         places, held = zip(*figures[f"{loop} stream"], strict=True)
         axes.plot(places, [size / 1e6 for size in held], line, color=colour, label=loop)
-    axes.set(xlabel="results", ylabel="MB held", ylim=(0, None), title="stream_statuses()")
+    axes.set(xlabel="results", ylabel="MB held", title="stream_statuses()")
+    axes.set_ylim(0, 1.2 * axes.get_ylim()[1])
     in_full(axes.xaxis)
     axes.legend(loc="lower right")
 

@@ -26,9 +26,9 @@ from smm_async._transport import Gate, Transport
 from smm_async._wire import ask_for
 
 try:
-    from pyreqwest.compatibility import httpx as pyreqwest
+    from smm_async import fast
 except ImportError:
-    pyreqwest = None
+    fast = None
 
 CONCURRENCY = (1, 8, 32)
 REQUESTS = 320
@@ -78,13 +78,13 @@ COMPETITORS = {
     DEFAULT: Ours,
     "httpx pool": with_pool_of(httpx),
     "httpx2 pool": with_pool_of(httpx2),
-    "pyreqwest": lambda url, concurrency: Ours(url, concurrency, pyreqwest.HttpxTransport()),
+    "pyreqwest": lambda url, concurrency: Ours(url, concurrency, fast.make_transport()),
 }
 
 
 def competitors_on(loop):
     """Return those that are installed, and that know the loop."""
-    left_out = {"pyreqwest"} if pyreqwest is None or loop == "trio" else set()
+    left_out = {"pyreqwest"} if fast is None or loop == "trio" else set()
     return {name: make for name, make in COMPETITORS.items() if name not in left_out}
 
 
@@ -140,7 +140,7 @@ def rows_of(report, loop, figures):
 def main():
     with Report(__doc__) as report:
         requests, rounds = (QUICK_REQUESTS, QUICK_ROUNDS) if report.is_quick else (REQUESTS, ROUNDS)
-        if pyreqwest is None:
+        if fast is None:
             report.say("pyreqwest is not installed, and left out")
         report.say(f"{requests} requests for {len(IDS)} ids at 1, 8 and 32 at once, median CPU of {rounds} rounds\n")
         rows = []
