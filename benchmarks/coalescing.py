@@ -31,7 +31,7 @@ from benchmarks.merging_libraries import AiodataloaderUncached, AsyncBatcher, St
 LOOKUPS = 100_000
 POLLERS = 1_000
 ROUNDS = 5
-QUICK_LOOKUPS = 2_000
+QUICK_LOOKUPS = 1_000
 QUICK_ROUNDS = 1
 BATCH, SLOTS = 100, 8
 BUDGET = 600.0

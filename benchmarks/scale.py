@@ -39,9 +39,9 @@ SLOTS = 8
 PASSES = 20
 """After as many, everybody waits who is going to."""
 QUICK_WAITING, QUICK_MOST = (100, 1_000), 2_000
-QUICK_REMEMBERED = 2_000
+QUICK_REMEMBERED = 1_000
 QUICK_ROUNDS = 1
-QUICK_STREAMED = 10_000
+QUICK_STREAMED = 5_000
 
 
 async def never_answer(_):
