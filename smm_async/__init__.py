@@ -4,7 +4,9 @@ from smm_async import catalogue, errors, journal, models, orders, panels
 from smm_async._client import Client
 from smm_async._coalesce import Coalescer
 from smm_async._log_redaction import install_log_redaction
+from smm_async._poll import Poll
 from smm_async._reconcile import Reconciliation, Verdict
+from smm_async._watch import Change, Watch
 from smm_async.catalogue import CatalogueDiff, ServiceChange, diff_services
 from smm_async.errors import (
     AccountError,
@@ -59,6 +61,7 @@ __all__ = [
     "Balance",
     "CancelRefusedError",
     "CatalogueDiff",
+    "Change",
     "Client",
     "ClosedError",
     "Coalescer",
@@ -78,6 +81,7 @@ __all__ = [
     "OutcomeUnknownError",
     "Panel",
     "PanelError",
+    "Poll",
     "Product",
     "ProductOrderStatus",
     "RateLimitedError",
@@ -97,6 +101,7 @@ __all__ = [
     "Unsettled",
     "UnsupportedActionError",
     "Verdict",
+    "Watch",
     "catalogue",
     "diff_services",
     "errors",

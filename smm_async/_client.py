@@ -14,9 +14,11 @@ from smm_async import _wire, _writes
 from smm_async._bounds import check_seconds, check_whole
 from smm_async._exchange import Exchange
 from smm_async._ids import read_id, read_text, shown
+from smm_async._poll import Poll
 from smm_async._reconcile import Reconciliation, reconcile
 from smm_async._secret import Secret, complaint_about_key
 from smm_async._transport import AsyncTransport
+from smm_async._watch import Watch, final_status
 from smm_async._wire import Reply
 from smm_async.errors import AccountError, ClosedError, InvalidKeyError, SmmError
 from smm_async.journal import Journal, check_ref
@@ -40,6 +42,9 @@ _FIELD_NAME = re.compile(r"[A-Za-z0-9_.\[\]-]{1,64}")
 
 Id = TypeVar("Id", bound="int | str")
 T = TypeVar("T")
+
+_POLL = Poll()
+_LAG = 600.0
 
 
 class Client:
@@ -189,6 +194,37 @@ class Client:
             RuntimeError: it was read after it was left, or by two tasks at once.
         """
         return self._stream("status", orders)
+
+    def watch(self, orders: Iterable[Id], *, poll: Poll = _POLL, lag: float = _LAG) -> Watch[Id]:
+        """Return the changes of ``orders``, for ``async for``, until every order has ended.
+
+        The first look is at once, and its changes have no `Change.before`. Later, orders are asked for as ``poll``
+        says, by as many in one request as it holds. Passing errors are waited out: one order's own by itself, the
+        panel's for all. `OrderState.FAILED` and `OrderState.UNKNOWN` are no ends, so that only the caller can end
+        such a watch: leave the loop, or cancel it.
+
+        Args:
+            orders: the ids.
+            poll: how often to ask.
+            lag: for how many seconds "no such order" is taken for lag, from when the panel first says so.
+
+        Raises:
+            UnsupportedActionError: the panel documents no such action.
+            ValueError: what cannot be an order id, or a number out of bounds.
+        """
+        lookups = self._exchange.lookups("status")
+        return Watch(self.statuses, orders, batch=lambda: lookups.max_batch, poll=poll, lag=lag)
+
+    async def wait(self, order: int | str, *, poll: Poll = _POLL, lag: float = _LAG) -> OrderStatus:
+        """Return how ``order`` has ended, as soon as that is seen; see `watch()`.
+
+        Many that wait for an order each ask together, where their moments are near.
+
+        Raises:
+            UnknownOrderError: the panel knows no such order, and has said so for ``lag`` seconds.
+            InvalidKeyError, AccountError, ClosedError: nobody would be answered.
+        """
+        return await final_status(self.watch([order], poll=poll, lag=lag))
 
     async def refill_status(self, refill: int | str) -> RefillStatus:
         """Return where ``refill`` stands, in one request with other lookups.

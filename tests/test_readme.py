@@ -39,10 +39,10 @@ SCRIPTS = [block for block in BLOCKS if not is_async(block)]
 def panel():
     """Return a simulated panel that gets whatever a block sends to `https://panel.example/api/v2`.
 
-    It takes the key that is printed, and knows the orders 1 to 250. respx takes the place of the network: a request to
+    It takes the key that is printed, and knows the orders 1 to 250, which end as soon as they are looked at. respx takes the place of the network: a request to
     any other address fails the test.
     """
-    panel = SimulatedPanel(key="your key")
+    panel = SimulatedPanel(key="your key", durations=(0.0, 0.0))
     panel.seed_orders(250)
     with respx.mock(assert_all_called=False) as router:
         router.post("https://panel.example/api/v2").mock(side_effect=panel.respond)
