@@ -127,6 +127,20 @@ def torture(*, jobs: Jobs = _CORES, scenarios: int = 50) -> int:
 
 
 @app.command
+def day(orders: int = 100_000, *, backend: Backend = "asyncio", seed: int = 0) -> int:
+    """Watch ORDERS orders for a day, and print what it costs and how late their ends are seen."""
+    from tests.simulation.day import simulate_day  # noqa: PLC0415  `resource` is not everywhere
+
+    started = time.process_time()
+    figures = simulate_day(backend, orders, seed)
+    table = Table("", backend, title=f"a day, in {time.process_time() - started:,.0f} s of CPU")
+    for row in figures.rows():
+        table.add_row(*row)
+    out.print(table)
+    return 0 if figures.seen >= 0.95 * figures.ended else 1
+
+
+@app.command
 def digest(*, lives: int = 1_000, backend: Backend = "asyncio") -> int:
     """Print what LIVES lives come to."""
     print(hunt.hunt(backend, 0, lives).digest)
