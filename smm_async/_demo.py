@@ -1,4 +1,4 @@
-"""What `smm-async demo` does: look up many orders of a simulated panel, merged and one by one, and compare."""
+"""What `smm-async demo` does: look up many orders of a simulated panel, merged and one by one, and compare; follow some."""
 
 from __future__ import annotations
 
@@ -27,9 +27,11 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
 import smm_async as smm
+from smm_async._demo_follow import follow
 
 _PLACED: Final = 5
 _SAMPLE: Final = 500
+_FOLLOWED: Final = 100
 # With more, Ctrl-C would take longer than a second: each task is cancelled by itself.
 _MOST_ORDERS: Final = 20_000
 # All lookups begin at once, so the last of very many waits for a while.
@@ -49,7 +51,7 @@ def demo(
     backend: Literal["asyncio", "trio"] = "asyncio",
     orders: Annotated[int, Parameter(validator=Number(gte=1, lte=_MOST_ORDERS))] = 10_000,
 ) -> int:
-    """Look up many orders at once on a simulated panel, merged and one by one, and compare.
+    """Look up many orders at once on a simulated panel, merged and one by one, and compare; follow some to their end.
 
     Args:
         backend: The event loop.
@@ -112,6 +114,18 @@ async def _compare(console: Console, orders: int) -> None:
             figures = [await _measure(server, key, way, bar) for way, bar in zip(ways, bars, strict=True)]
         console.print(_make_table(figures))
         console.print(_conclude(*figures), style="bold")
+        await _follow(console, server, panel, key, min(_FOLLOWED, orders))
+
+
+async def _follow(console: Console, server: _Server, panel: smm.Panel, key: str, count: int) -> None:
+    ids = await _place(panel, key, count)
+    console.print(f"\nFollowing {_count(count, 'new order')} with client.watch, until each has ended.")
+    before = await server.ask("count")
+    async with smm.Client(panel, key=key) as client:
+        changes = await follow(client, ids, console, server.wait)
+    after = await server.ask("count")
+    lookups, requests = after["ids"] - before["ids"], after["requests"] - before["requests"]
+    console.print(f"{_count(changes, 'change')}, {_count(lookups, 'lookup')} in {_count(requests, 'request')}.")
 
 
 async def _start_server(orders: int) -> Process:
@@ -141,6 +155,7 @@ class _Server:
         assert process.stdin is not None  # noqa: S101  it was started so
         assert process.stdout is not None  # noqa: S101  it was started so
         self._lines = process.stdin
+        self.wait = process.wait
         self._replies = BufferedByteReceiveStream(process.stdout)
 
     async def ask(self, line: str) -> Mapping[str, Any]:

@@ -21,7 +21,7 @@ import uvicorn
 from smm_async.testing import STANDARD, SimulatedPanel
 
 _FIRST_ORDER: Final = 23501
-_DURATIONS: Final = (0.5, 5.0)
+_DURATIONS: Final = (0.5, 2.5)
 _CLOSING_SECONDS: Final = 5.0
 
 

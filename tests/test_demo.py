@@ -63,6 +63,7 @@ def test_demo_of_ten_thousand_orders_sends_a_hundred_requests(backend, start_dem
     assert (demo.returncode, err) == (0, b"")
     assert figures_in(out.decode())["merged"] == (10_000, 100, "100.0")
     assert "100 times fewer requests" in out.decode()
+    assert "Following 100 new orders" in out.decode()
 
 
 def test_demo_says_what_it_does(capfd):
@@ -73,7 +74,9 @@ def test_demo_says_what_it_does(capfd):
     assert lines[0] == "Looking up 7 orders at once, each from a task of its own, on trio."
     assert "simulated" in lines[1]
     assert re.fullmatch(r"Placed 5 orders with client\.add: (\d+, ){4}\d+\.", lines[2])
-    assert re.fullmatch(r"Merged lookups took 7 times fewer requests and were [\d.e+-]+ times as fast\.", lines[-1])
+    assert re.fullmatch(r"Merged lookups took 7 times fewer requests and were [\d.e+-]+ times as fast\.", lines[-4])
+    assert lines[-2] == "Following 7 new orders with client.watch, until each has ended."
+    assert re.fullmatch(r"\d+ changes, \d+ lookups in \d+ requests?\.", lines[-1])
     assert "\x1b" not in "".join(lines)
     assert max(map(len, lines)) <= 80
 
@@ -84,7 +87,8 @@ def test_demo_of_one_order_does_not_boast(capfd):
 
     lines = capfd.readouterr().out.splitlines()
     assert lines[0].startswith("Looking up 1 order at once")
-    assert lines[-1] == "One order alone is one request either way."
+    assert lines[-4] == "One order alone is one request either way."
+    assert lines[-2].startswith("Following 1 new order with")
 
 
 @BACKENDS
@@ -152,6 +156,9 @@ def test_terminal_shows_bars(run_in_terminal):
     assert [line for line in lines if re.search(r"merged +━+ +300 of 300", line)]
     assert [line for line in lines if re.search(r"one by one +━+ +waiting", line)]
     assert [line for line in lines if re.search(r"one by one +━+ +300 of 300", line)]
+    assert [line for line in lines if re.search(r"Pending +━+ +\d+$", line.rstrip())]
+    assert [line for line in lines if re.search(r"In progress +[━╸╺]+ +[1-9]\d*$", line.rstrip())]
+    assert [line for line in lines if re.search(r"Completed +━+ +100$", line.rstrip())]
     assert max(map(len, lines)) <= 80
     assert drawn.rindex("\x1b[?25h") > drawn.rindex("\x1b[?25l")
     assert figures_in("\n".join(lines))["merged"] == (300, 3, "100.0")

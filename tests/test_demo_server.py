@@ -152,7 +152,7 @@ class FakeStream:
 async def test_server_that_has_gone_is_noticed(error):
     """However a loop tells that the other process has ended, it is one error with one sentence."""
     stream = FakeStream(error)
-    process: Any = SimpleNamespace(stdin=stream, stdout=stream)
+    process: Any = SimpleNamespace(stdin=stream, stdout=stream, wait=None)
     server = _demo._Server(process)
 
     with pytest.raises(_demo._ServerGoneError, match="has ended unexpectedly"):

@@ -33,6 +33,45 @@ def demo_at_work(start_demo, backend):
     return demo
 
 
+@pytest.fixture
+def demo_that_follows(start_demo, backend):
+    """Start the command with few orders and wait until it follows them."""
+    demo = start_demo("--backend", backend, "--orders", "40")
+    for line in demo.stdout:
+        if line.startswith(b"Following"):
+            return demo
+    raise AssertionError("The demo has followed nothing.")
+
+
+@NEEDS_PROC
+@BACKENDS
+def test_ctrl_c_while_orders_are_followed_ends_both(demo_that_follows):
+    """Ctrl-C while orders are followed ends everything: one word, no traceback, no process left."""
+    demo = demo_that_follows
+    (child,) = children_of(demo.pid)
+    pidfd = os.pidfd_open(child)
+
+    demo.send_signal(signal.SIGINT)
+    _, shown = demo.communicate(timeout=LONGEST)
+
+    assert (demo.returncode, shown) == (130, b"Stopped.\n")
+    assert has_ended(pidfd)
+
+
+@NEEDS_PROC
+@BACKENDS
+def test_demo_whose_panel_is_killed_waits_for_no_other(demo_that_follows):
+    """A watch waits out a panel that is down; but when this one is killed, one sentence says so and the exit code is 1."""
+    demo = demo_that_follows
+    (child,) = children_of(demo.pid)
+
+    os.kill(child, signal.SIGKILL)
+    _, shown = demo.communicate(timeout=LONGEST)
+
+    assert demo.returncode == 1
+    assert shown == b"The process of the simulated panel has ended unexpectedly.\n"
+
+
 @NEEDS_PROC
 @BACKENDS
 @pytest.mark.parametrize(
