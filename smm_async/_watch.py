@@ -13,7 +13,7 @@ import anyio
 import anyio.lowlevel
 import attrs
 
-from smm_async._coalesce import check_seconds
+from smm_async._bounds import check_seconds
 from smm_async._ids import read_id
 from smm_async._poll import Poll
 from smm_async._schedule import Outcome, Schedule, Turn
