@@ -191,8 +191,8 @@ MUTANTS = (
         "list leaves out its errors",
         "I1",
         "_client",
-        "                raise result\n    return {own: found[id_] for own, id_ in wire_ids.items()}",
-        "                raise result\n"
+        "            raise result\n    return {own: found[id_] for own, id_ in wire_ids.items()}",
+        "            raise result\n"
         "    return {own: found[id_] for own, id_ in wire_ids.items() if not isinstance(found[id_], Exception)}",
     ),
     _mutant(
