@@ -28,10 +28,9 @@ def simulate(*arguments, **environment):
 
 
 @BACKENDS
-@pytest.mark.parametrize("first", range(0, 2 * LIVES, LIVES))
-def test_lives_without_a_violation(backend, first):
+def test_lives_without_a_violation(backend):
     """Nothing is wrong in some lives, in which something happened."""
-    report = hunt.hunt(backend, first, LIVES)
+    report = hunt.hunt(backend, 0, LIVES)
 
     assert report.violations == []
     assert report.lives == LIVES
@@ -99,10 +98,9 @@ def test_planted_bugs_are_found():
 
 
 @BACKENDS
-@pytest.mark.parametrize("number", range(2))
-def test_every_waiter_cancelled_at_every_pass(backend, number):
+def test_every_waiter_cancelled_at_every_pass(backend):
     """Nobody else notices, whoever is cancelled, and whenever."""
-    runs, wrong = torture.torture_scenario(backend, number)
+    runs, wrong = torture.torture_scenario(backend, 1)
 
     assert wrong == []
     assert runs > 20
