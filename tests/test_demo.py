@@ -66,15 +66,20 @@ def test_demo_of_ten_thousand_orders_sends_a_hundred_requests(backend, start_dem
     assert "Following 100 new orders" in out.decode()
 
 
+def lines_in(text):
+    """Return its lines, but for blank ones: how many of these stand under a bar differs between versions of rich."""
+    return [line for line in text.splitlines() if line]
+
+
 def test_demo_says_what_it_does(capfd):
     """The first lines say in plain words what goes on; without a terminal there is no bar and no escape code."""
     main(["demo", "--orders", "7", "--backend", "trio"])
 
-    lines = capfd.readouterr().out.splitlines()
+    lines = lines_in(capfd.readouterr().out)
     assert lines[0] == "Looking up 7 orders at once, each from a task of its own, on trio."
     assert "simulated" in lines[1]
     assert re.fullmatch(r"Placed 5 orders with client\.add: (\d+, ){4}\d+\.", lines[2])
-    assert re.fullmatch(r"Merged lookups took 7 times fewer requests and were [\d.e+-]+ times as fast\.", lines[-4])
+    assert re.fullmatch(r"Merged lookups took 7 times fewer requests and were [\d.e+-]+ times as fast\.", lines[-3])
     assert lines[-2] == "Following 7 new orders with client.watch, until each has ended."
     assert re.fullmatch(r"\d+ changes, \d+ lookups in \d+ requests?\.", lines[-1])
     assert "\x1b" not in "".join(lines)
@@ -85,9 +90,9 @@ def test_demo_of_one_order_does_not_boast(capfd):
     """For a single order there is nothing to merge, and the last line says so."""
     main(["demo", "--orders", "1", "--backend", "trio"])
 
-    lines = capfd.readouterr().out.splitlines()
+    lines = lines_in(capfd.readouterr().out)
     assert lines[0].startswith("Looking up 1 order at once")
-    assert lines[-4] == "One order alone is one request either way."
+    assert lines[-3] == "One order alone is one request either way."
     assert lines[-2].startswith("Following 1 new order with")
 
 
