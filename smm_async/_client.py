@@ -7,6 +7,7 @@ import re
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from decimal import Decimal
+from operator import is_
 from types import TracebackType
 from typing import Any, Self, TypeVar, cast
 
@@ -407,9 +408,10 @@ class Client:
             raise
 
     async def _look_up_all(self, action: str, ids: Iterable[Id]) -> dict[Id, Any]:
-        wire_ids = {own: read_id(own) for own in ids}
-        found = await self._exchange.lookups(action).get_many(wire_ids.values())
-        return _by_own_id(action, wire_ids, found)
+        own_ids = list(ids)
+        wire_ids = [read_id(own) for own in own_ids]
+        found = await self._exchange.lookups(action).get_many(wire_ids)
+        return _by_own_id(action, own_ids, wire_ids, found)
 
     def _stream(
         self, action: str, ids: Iterable[Any] | AsyncIterable[Any]
@@ -473,11 +475,14 @@ class Client:
         return {own: found[id_] for own, id_ in wire_ids.items()}
 
 
-def _by_own_id(action: str, wire_ids: Mapping[Id, str], found: Mapping[str, Any]) -> dict[Id, Any]:
+def _by_own_id(action: str, own_ids: list[Id], wire_ids: list[str], found: dict[Any, Any]) -> dict[Id, Any]:
     for result in found.values():
         if isinstance(result, Exception) and _note_error(action, result):
             raise result
-    return {own: found[id_] for own, id_ in wire_ids.items()}
+    # One that is a plain text is its own wire id, and needs no other dictionary.
+    if all(map(is_, own_ids, wire_ids)):
+        return found
+    return {own: found[id_] for own, id_ in zip(own_ids, wire_ids, strict=True)}
 
 
 def _note_error(action: str, error: Exception) -> bool:

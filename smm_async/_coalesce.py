@@ -18,6 +18,7 @@ from collections.abc import (
     Mapping,
 )
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from itertools import islice
 from types import TracebackType
 from typing import Any, Final, Generic, Self, TypeVar, cast
 
@@ -158,8 +159,9 @@ class Coalescer(Generic[K, V]):
             ClosedError: the coalescer is closed, or was while this waited.
             Exception: what ``fetch`` returned for this key, or raised; each caller gets an object of its own.
         """
-        waiter = self._host.loop_here().make_waiter()
-        ticket = self._join(key, waiter)
+        loop = self._host.loop_here()
+        waiter = loop.make_waiter()
+        ticket = self._join(key, waiter, loop)
         try:
             result = await waiter
         except BaseException:
@@ -184,12 +186,10 @@ class Coalescer(Generic[K, V]):
         # Too dear for one lookup, but a long list is not to be sent by somebody who is cancelled already.
         await anyio.lowlevel.checkpoint_if_cancelled()
         try:
-            for key in results:
-                if len(crowd.open) >= most:
-                    await crowd.wait_until_left(most // 2)
-                if crowd.stop is not None:
-                    break
-                crowd.open[key] = self._join(key, crowd)
+            rest = iter(results)
+            while crowd.stop is None and (chunk := list(islice(rest, most - len(crowd.open)))):
+                self._join_all(chunk, crowd)
+                await crowd.wait_until_left(most // 2)
             await crowd.wait_until_left(0)
         finally:
             for ticket in crowd.open.values():
@@ -233,7 +233,7 @@ class Coalescer(Generic[K, V]):
         """
         desk = Desk(
             host=self._host,
-            join=self._join,
+            join=lambda key, stream: self._join(key, stream, self._host.loop_here()),
             take_back=self._take_back,
             sizes=self._sizes,
             key_of=_key_of or _itself,
@@ -265,21 +265,36 @@ class Coalescer(Generic[K, V]):
             self._queue.leave(ticket)
         return back
 
-    def _join(self, key: K, waiter: Waiter | Crowd) -> Ticket:
+    def _join(self, key: K, waiter: Waiter | Crowd, loop: Loop) -> Ticket:
+        ticket = (self._note_arrival(loop), key, waiter)
+        self._queue.join(ticket)
+        self._look_after_queue(loop)
+        return ticket
+
+    def _join_all(self, keys: Iterable[K], crowd: Crowd) -> None:
+        """Queue different keys of one caller, all in one go."""
         loop = self._host.loop_here()
+        deadline = self._note_arrival(loop)
+        tickets: dict[K, Ticket] = {key: (deadline, key, crowd) for key in keys}
+        crowd.open.update(tickets)
+        self._queue.join_all(tickets)
+        self._look_after_queue(loop)
+
+    def _note_arrival(self, loop: Loop) -> float:
+        """Note when a batch begins to form, and return when the budget of whoever comes now ends."""
         now = loop.now()
         if self._max_delay and not self._queue:
             self._forming_since = now
-        ticket = (now + self._budget, key, waiter)
-        self._queue.join(ticket)
+        return now + self._budget
+
+    def _look_after_queue(self, loop: Loop) -> None:
+        """See to it that what is queued is sent, and that those who wait hear of the end of their budgets."""
         if self._budget < math.inf:
-            self._queue.keep_deadline(ticket)
             self._alert_sentry(loop)
         if not self._on_watch:
             self._rouse(loop)
         elif self._pacer is not None and self._queue.holds_batch(self._max_batch):
             self._hurry()
-        return ticket
 
     def _rouse(self, loop: Loop) -> None:
         """Put one idle slot on watch, if there is something to send and none is."""

@@ -93,7 +93,7 @@ class Stream(Crowd):
     @property
     def is_deserted(self) -> bool:
         """Whether the reader was cancelled while it waited, and has not come back."""
-        return self._is_on_hold or super().is_deserted
+        return self._is_on_hold or (self._bell is not None and self._bell.done())
 
     def _check_reader(self) -> None:
         if self._has_left:

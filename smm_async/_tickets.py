@@ -7,8 +7,9 @@ wait for one key: a ticket, or a list of them where several callers ask for the 
 from __future__ import annotations
 
 import copy
+import math
 from collections import deque
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from typing import Any, Generic, TypeAlias, TypeVar
 
 import attrs
@@ -38,23 +39,18 @@ class Crowd:
         self.stop: Exception | None = None
         """The error that concerns everybody, so that nothing more need be asked."""
 
-    @property
-    def is_deserted(self) -> bool:
-        """Whether the caller was cancelled while it waited: its bell is done while it hangs."""
-        return self._bell is not None and self._bell.done()
-
     def waits_for(self, ticket: Ticket) -> bool:
-        """Return whether the ticket is open, and the caller there."""
-        return ticket[1] in self.open and not self.is_deserted
+        """Return whether the ticket is open, and the caller there: its bell is done while it hangs if it was cancelled."""
+        return ticket[1] in self.open and (self._bell is None or not self._bell.done())
 
     def answer(self, ticket: Ticket, result: Any) -> None:
         """Keep the result, unless it came too late."""
-        if not self.waits_for(ticket):
+        bell, key = self._bell, ticket[1]
+        if (bell is not None and bell.done()) or self.open.pop(key, None) is None:
             return
-        del self.open[ticket[1]]
-        self._results[ticket[1]] = result
-        if self._bell is not None and len(self.open) <= self._enough:
-            self._bell.set_result(None)
+        self._results[key] = result
+        if bell is not None and len(self.open) <= self._enough:
+            bell.set_result(None)
             self._bell = None
 
     def stop_for(self, ticket: Ticket, error: Exception) -> None:
@@ -87,8 +83,14 @@ def answer(ticket: Ticket, result: Any) -> None:
 
 def answer_entry(entry: Entry, result: Any) -> None:
     """Wake all that wait for one key; each gets an exception object of its own."""
-    for ticket in tickets_of(entry):
-        answer(ticket, own_copy(result) if isinstance(result, Exception) else result)
+    if isinstance(result, Exception):
+        for ticket in tickets_of(entry):
+            answer(ticket, own_copy(result))
+    elif isinstance(entry, tuple):
+        answer(entry, result)
+    else:
+        for ticket in entry:
+            answer(ticket, result)
 
 
 def answer_all(tickets: Iterable[Ticket], error: Exception, *, stop: bool) -> None:
@@ -102,7 +104,15 @@ def answer_all(tickets: Iterable[Ticket], error: Exception, *, stop: bool) -> No
 
 def tickets_of(entry: Entry) -> list[Ticket]:
     """Return the tickets of an entry, the oldest first."""
-    return entry if isinstance(entry, list) else [entry]
+    return [entry] if isinstance(entry, tuple) else entry
+
+
+def deadline_of(entry: Entry) -> float | None:
+    """Return when the last of those who still wait with an entry gives up, or ``None`` if nobody waits."""
+    # A cancelled caller is known here before its own task has run.
+    if isinstance(entry, tuple):
+        return entry[0] if is_open(entry) else None
+    return max((ticket[0] for ticket in entry if is_open(ticket)), default=None)
 
 
 def own_copy(error: Exception) -> Exception:
@@ -162,7 +172,7 @@ class Queue(Generic[K]):
         return len(self._waiting) >= size or bool(self._alone)
 
     def join(self, ticket: Ticket) -> None:
-        """Add a ticket to those of the same key, or as the last in line."""
+        """Add a ticket to those of the same key, or as the last in line. Tickets must come in order of deadlines."""
         key = ticket[1]
         entry = self._waiting.get(key)
         if entry is None:
@@ -172,6 +182,19 @@ class Queue(Generic[K]):
             entry.append(ticket)
         else:
             self._waiting[key] = [entry, ticket]
+        if ticket[0] < math.inf:
+            self._deadlines.append(ticket)
+
+    def join_all(self, tickets: Mapping[K, Ticket]) -> None:
+        """Add the tickets of different keys, as `join()` does one; they have the same deadline."""
+        if not self._waiting.keys().isdisjoint(tickets):
+            for ticket in tickets.values():
+                self.join(ticket)
+            return
+        self._waiting.update(tickets)
+        self._order.extend(tickets)
+        if next(iter(tickets.values()))[0] < math.inf:
+            self._deadlines.extend(tickets.values())
 
     def leave(self, ticket: Ticket) -> bool:
         """Take a ticket out of the line, and return whether it stood there. Its key goes with the last of them."""
@@ -207,9 +230,9 @@ class Queue(Generic[K]):
     def _take_alone(self) -> Batch[K] | None:
         while self._alone:
             key, entry = self._alone.popleft()
-            deadlines = [ticket[0] for ticket in tickets_of(entry) if is_open(ticket)]
-            if deadlines:
-                return Batch({key: entry}, max(deadlines))
+            deadline = deadline_of(entry)
+            if deadline is not None:
+                return Batch({key: entry}, deadline)
         return None
 
     def _take_first(self, size: int) -> Batch[K] | None:
@@ -219,18 +242,10 @@ class Queue(Generic[K]):
         while order and len(entries) < size:
             key = order.popleft()
             entry = waiting.pop(key, None)
-            if entry is None:
-                continue
-            for ticket in tickets_of(entry):
-                # A cancelled caller is known here before its own task has run.
-                if is_open(ticket):
-                    entries[key] = entry
-                    latest = max(latest, ticket[0])
+            if entry is not None and (deadline := deadline_of(entry)) is not None:
+                entries[key] = entry
+                latest = max(latest, deadline)
         return Batch(entries, latest) if entries else None
-
-    def keep_deadline(self, ticket: Ticket) -> None:
-        """Remember when the ticket's budget ends, wherever it is by then. Tickets must come in order of deadlines."""
-        self._deadlines.append(ticket)
 
     def next_deadline(self) -> float | None:
         """Return when the next budget ends, or ``None`` if nobody waits."""

@@ -73,6 +73,91 @@ def test_loop_after_its_end(anyio_backend):
     assert not loop.is_here()
 
 
+async def look(loop):
+    """Return whether this loop is where the caller runs."""
+    return loop.is_here()
+
+
+async def look_around():
+    """Return the loop that the caller runs on."""
+    return current_loop()
+
+
+@pytest.fixture(params=["asyncio", "uvloop"])
+def two_loops(request):
+    """Return two loops that nothing runs yet."""
+    new_loop = asyncio.new_event_loop if request.param == "asyncio" else pytest.importorskip("uvloop").new_event_loop
+    first, second = new_loop(), new_loop()
+    yield first, second
+    first.close()
+    second.close()
+
+
+def test_loops_in_turn_in_one_thread(two_loops):
+    """Of two loops that run in turn in one thread, each is here while it runs, and none between."""
+    first, second = two_loops
+    one, other = first.run_until_complete(look_around()), second.run_until_complete(look_around())
+
+    for _ in range(2):
+        assert [first.run_until_complete(look(loop)) for loop in (one, other)] == [True, False]
+        assert [second.run_until_complete(look(loop)) for loop in (one, other)] == [False, True]
+        assert [one.is_here(), other.is_here()] == [False, False]
+
+
+def test_loop_that_moves_to_another_thread(two_loops):
+    """A loop that runs in another thread than before is here in that one, and not where it was."""
+    first, second = two_loops
+    one = first.run_until_complete(look_around())
+
+    async def look_from_here():
+        in_thread = asyncio.get_running_loop().run_in_executor
+        return one.is_here(), await in_thread(None, first.run_until_complete, look_in_both())
+
+    async def look_in_both():
+        here_meanwhile.append(await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(look(one), second)))
+        return one.is_here()
+
+    here_meanwhile: list[bool] = []
+
+    assert second.run_until_complete(look_from_here()) == (False, True)
+    assert here_meanwhile == [False]
+    assert first.run_until_complete(look(one))
+
+
+def test_loop_whose_hooks_were_replaced(two_loops):
+    """A loop is here even where somebody has taken its thread's async generators from it."""
+    first, second = two_loops
+    one = first.run_until_complete(look_around())
+
+    async def look_with(hook):
+        before = sys.get_asyncgen_hooks()
+        sys.set_asyncgen_hooks(firstiter=hook)
+        try:
+            return one.is_here()
+        finally:
+            sys.set_asyncgen_hooks(*before)
+
+    assert [first.run_until_complete(look_with(hook)) for hook in (None, print)] == [True, True]
+    assert [second.run_until_complete(look_with(hook)) for hook in (None, print)] == [False, False]
+
+
+def test_loop_inside_another(two_loops):
+    """Where a program runs a loop inside another, only the inner one is here until it ends."""
+    first, second = two_loops
+    one = first.run_until_complete(look_around())
+
+    async def look_inside():
+        running = asyncio.get_running_loop()
+        asyncio._set_running_loop(None)
+        try:
+            return second.run_until_complete(look(one))
+        finally:
+            asyncio._set_running_loop(running)
+
+    assert not first.run_until_complete(look_inside())
+    assert first.run_until_complete(look(one))
+
+
 # Parking and waking.
 
 

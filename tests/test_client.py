@@ -153,6 +153,22 @@ async def test_add_refused_is_a_panel_error_and_nothing_is_bought(client, panel)
     assert panel.balance == before
 
 
+async def test_statuses_of_texts_that_are_more_than_texts(client, panel):
+    """An id that only equals its text on the wire is given back as it was, and plain ones once each."""
+
+    class OwnId(str):
+        __slots__ = ()
+
+    first, second = map(str, panel.seed_orders(2))
+
+    found = await client.statuses([second, OwnId(first)])
+    plain = await client.statuses(iter([second, first, second]))
+
+    assert [type(own) for own in found] == [str, OwnId]
+    assert list(plain) == [second, first]
+    assert found == plain
+
+
 async def test_add_with_a_lost_answer_is_unknown_and_sent_once(client, panel):
     """An order that was executed and not answered is neither a yes nor a no, and is not repeated."""
     panel.fault(Fault.lost_answer())

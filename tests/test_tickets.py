@@ -73,6 +73,40 @@ def test_queue_gives_one_place_to_one_key():
     assert list(batch.tickets()) == [tickets[0], tickets[2], tickets[3], tickets[1]]
 
 
+def test_queue_takes_many_of_one_caller_behind_others():
+    """Many that come at once stand behind those who were there, in their order, each with its deadline."""
+    queue, caller = queue_of(ticket_for("d", 1)), Bell()
+    many = {key: (2, key, caller) for key in "acb"}
+
+    queue.join_all(many)
+
+    assert list(queue.take(100).tickets())[1:] == list(many.values())
+    assert list(queue.pop_expired(2))[1:] == list(many.values())
+
+
+def test_queue_gives_many_of_one_caller_the_places_of_others():
+    """Of many that come at once, those that others ask for have one place with them, and nobody is displaced."""
+    others = [ticket_for("c", 1), ticket_for("c", 1)]
+    queue = queue_of(*others)
+    many = {key: ticket_for(key, 2) for key in "ac"}
+
+    queue.join_all(many)
+    batch = queue.take(100)
+
+    assert list(batch.entries) == ["c", "a"]
+    assert list(batch.tickets()) == [*others, many["c"], many["a"]]
+    assert list(queue.pop_expired(2)) == [*others, *many.values()]
+
+
+def test_queue_without_deadlines():
+    """Who waits without end has no deadline to be looked after."""
+    queue = queue_of(ticket_for("a"))
+    queue.join_all({"b": ticket_for("b")})
+
+    assert len(queue) == 2
+    assert queue.next_deadline() is None
+
+
 def test_queue_holds_batch():
     """A batch is full when there are keys enough, however many callers they have, or when one is to go alone."""
     queue = queue_of(ticket_for("a"), ticket_for("a"))
@@ -87,7 +121,7 @@ def test_queue_holds_batch():
 
 def test_batch_ends_with_its_youngest_caller():
     """A batch's deadline is the last of its callers', not counting those that have left."""
-    tickets = [ticket_for("a", 10), ticket_for("b", 30), ticket_for("a", 20), ticket_for("b", 40)]
+    tickets = [ticket_for("a", 10), ticket_for("b", 20), ticket_for("a", 30), ticket_for("b", 40)]
     queue = queue_of(*tickets)
     cancel(tickets[3])
 
@@ -221,7 +255,7 @@ def test_deadlines_come_in_order():
     tickets = [ticket_for(key, deadline) for deadline, key in enumerate("abcd", 1)]
     queue: Queue[Any] = Queue()
     for ticket in tickets:
-        queue.keep_deadline(ticket)
+        queue.join(ticket)
     cancel(tickets[0])
 
     assert queue.next_deadline() == 2
@@ -237,11 +271,11 @@ def test_deadlines_of_those_who_were_answered_are_forgotten():
     """One that waits long does not keep all that came and went behind it."""
     queue: Queue[Any] = Queue()
     old = ticket_for("old", 1)
-    queue.keep_deadline(old)
+    queue.join(old)
 
     for number in range(5000):
         ticket = ticket_for(number, 2)
-        queue.keep_deadline(ticket)
+        queue.join(ticket)
         answer(ticket, "value")
         queue.settle()
 
@@ -254,7 +288,7 @@ def test_deadlines_of_those_who_wait_are_kept():
     queue: Queue[Any] = Queue()
     tickets = [ticket_for(number, number) for number in range(2500)]
     for ticket in tickets:
-        queue.keep_deadline(ticket)
+        queue.join(ticket)
         queue.settle()
     for ticket in tickets[:2400]:
         answer(ticket, "value")

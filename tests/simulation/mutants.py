@@ -34,8 +34,10 @@ MUTANTS = (
         "asks for who has left",
         "I4",
         "_tickets",
-        "                if is_open(ticket):\n                    entries",
-        "                if True:\n                    entries",
+        "        return entry[0] if is_open(entry) else None\n",
+        "        return entry[0]\n",
+        "(ticket[0] for ticket in entry if is_open(ticket))",
+        "(ticket[0] for ticket in entry)",
     ),
     _mutant(
         "takes before the gate",
@@ -61,6 +63,13 @@ MUTANTS = (
         "            self._waiting[key] = ticket\n",
     ),
     _mutant(
+        "list displaces the older callers",
+        "I13",
+        "_tickets",
+        "        if not self._waiting.keys().isdisjoint(tickets):\n",
+        "        if False:\n",
+    ),
+    _mutant(
         "asked alone for the first caller only",
         "I13",
         "_tickets",
@@ -83,7 +92,7 @@ MUTANTS = (
         "shares one exception object",
         "I1 two callers",
         "_tickets",
-        "answer(ticket, own_copy(result) if isinstance(result, Exception) else result)",
+        "answer(ticket, own_copy(result))",
         "answer(ticket, result)",
     ),
     _mutant(
@@ -191,9 +200,10 @@ MUTANTS = (
         "list leaves out its errors",
         "I1",
         "_client",
-        "            raise result\n    return {own: found[id_] for own, id_ in wire_ids.items()}",
-        "            raise result\n"
-        "    return {own: found[id_] for own, id_ in wire_ids.items() if not isinstance(found[id_], Exception)}",
+        "    if all(map(is_, own_ids, wire_ids)):\n",
+        "    if False:\n",
+        "for own, id_ in zip(own_ids, wire_ids, strict=True)}",
+        "for own, id_ in zip(own_ids, wire_ids, strict=True) if not isinstance(found[id_], Exception)}",
     ),
     _mutant(
         "list answers by place",
