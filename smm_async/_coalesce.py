@@ -29,18 +29,18 @@ from smm_async._async_stream import make_stream
 from smm_async._backend import Loop, Waiter
 from smm_async._bounds import check_seconds, check_whole
 from smm_async._host import TaskHost
+from smm_async._sentry import Sentry
 from smm_async._stream import Desk, Stream
 from smm_async._tickets import (
     Batch,
     Crowd,
     Queue,
     Ticket,
-    answer,
     answer_all,
     answer_entry,
     own_copy,
 )
-from smm_async.errors import ClosedError, NoAnswerError, NotSentError, UnresolvedError
+from smm_async.errors import ClosedError, NoAnswerError, UnresolvedError
 
 __all__ = ["Coalescer"]
 
@@ -111,8 +111,7 @@ class Coalescer(Generic[K, V]):
         self._idle: list[Waiter] = []
         self._on_watch = False
         self._pacer: Waiter | None = None
-        self._has_sentry = False
-        self._sentry: Waiter | None = None
+        self._sentry = Sentry(self._host, self._queue, self._budget)
         self._forming_since = -math.inf
         self._sent_at = -math.inf
         self._response_time = 0.0
@@ -289,8 +288,7 @@ class Coalescer(Generic[K, V]):
 
     def _look_after_queue(self, loop: Loop) -> None:
         """See to it that what is queued is sent, and that those who wait hear of the end of their budgets."""
-        if self._budget < math.inf:
-            self._alert_sentry(loop)
+        self._sentry.alert(loop)
         if not self._on_watch:
             self._rouse(loop)
         elif self._pacer is not None and self._queue.holds_batch(self._max_batch):
@@ -351,7 +349,7 @@ class Coalescer(Generic[K, V]):
     def _take(self, loop: Loop) -> Batch[K] | None:
         self._on_watch = False
         now = loop.now()
-        self._expire(now)
+        self._sentry.expire(now)
         for stream in self._streams:
             # A cancelled reader is known here before its own task has run.
             if stream.is_deserted:
@@ -384,7 +382,7 @@ class Coalescer(Generic[K, V]):
                 self._note_response_time(loop.now() - sent_at)
                 self._hand_out(batch, answers)
             if scope.cancelled_caught:
-                answer_all(batch.tickets(), self._too_late(), stop=False)
+                answer_all(batch.tickets(), self._sentry.too_late(), stop=False)
         except (GeneratorExit, KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:  # noqa: BLE001  whatever it is, the callers must hear of it, and the slot lives on
@@ -421,37 +419,6 @@ class Coalescer(Generic[K, V]):
                 self._queue.ask_alone(key, entry)
             else:
                 answer_entry(entry, UnresolvedError(f"The answer says nothing about {key!r}."))
-
-    def _too_late(self) -> NoAnswerError:
-        return NoAnswerError(f"No answer within the budget of {self._budget:g} seconds.")
-
-    def _alert_sentry(self, loop: Loop) -> None:
-        if not self._has_sentry:
-            self._has_sentry = True
-            self._host.start_soon(self._guard_budgets, loop)
-        elif self._sentry is not None and not self._sentry.done():
-            self._sentry.set_result(None)
-
-    async def _guard_budgets(self, loop: Loop) -> None:
-        """Tell each caller at the end of its budget, while others of its batch may still wait; park when idle."""
-        while True:
-            self._expire(loop.now())
-            next_deadline = self._queue.next_deadline()
-            if next_deadline is None:
-                self._sentry = loop.make_waiter()
-                await self._sentry
-            else:
-                await anyio.sleep_until(next_deadline)
-
-    def _expire(self, now: float) -> None:
-        for ticket in self._queue.pop_expired(now):
-            if self._queue.leave(ticket):
-                answer(
-                    ticket,
-                    NotSentError(f"Still queued at the end of the budget of {self._budget:g} seconds."),
-                )
-            else:
-                answer(ticket, self._too_late())
 
     def _end(self) -> None:
         """Answer everybody, for no task is left that would; if their loop has ended, nobody waits."""
