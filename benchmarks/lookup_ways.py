@@ -55,7 +55,8 @@ async def by_hand(url, ids, slots, meter, batch=BATCH):
         for some in left:
             await ask_for(some)
 
-    async with httpx.AsyncClient() as http:
+    # As many connections as slots: httpx would keep twenty, and open a new one for each request of the others.
+    async with httpx.AsyncClient(limits=httpx.Limits(max_connections=slots)) as http:
         await ask_for(batches[0])
         with meter:
             await run_all(work, range(slots))

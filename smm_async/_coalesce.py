@@ -352,7 +352,8 @@ class Coalescer(Generic[K, V]):
         self._sentry.expire(now)
         for stream in self._streams:
             # A cancelled reader is known here before its own task has run.
-            if stream.is_deserted:
+            # One that has nothing open has nothing to lay aside, and is cheap to pass over.
+            if stream.open and stream.is_deserted:
                 stream.lay_aside()
         batch = self._queue.take(self._max_batch)
         if batch is not None:

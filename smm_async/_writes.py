@@ -12,7 +12,7 @@ from typing import Any, Final
 from smm_async._ids import read_id
 from smm_async._refusals import CONCERNS_ALL, is_call_result
 from smm_async._wire import Reader, Reply, find_rows, unwrap
-from smm_async._words import ORDER_STATES, REFILL_STATES, fold
+from smm_async._words import fold
 from smm_async.errors import (
     OutcomeUnknownError,
     PanelError,
@@ -34,7 +34,7 @@ _ORDER_NAMES: Final = (
 )
 _OWN_ORDER: Final = ("order", "order_id", "orderId", "orderID")
 _INSIDE: Final = ("data", "order", "result")
-# What stands in the place of an id or of a success where there is none; in that of an id the words for states do, too.
+# What stands in the place of a success where there is none,
 _NOTHING: Final = frozenset(
     {
         *("", "0", "false", "no", "yes", "null", "none", "nan", "inf", "infinity"),
@@ -42,6 +42,11 @@ _NOTHING: Final = frozenset(
     }
 )
 _NO_NUMBER: Final = re.compile(r"0[0.]*|-[0-9.]+")
+# and what a text about a success may not say.
+_DENIAL: Final = re.compile(
+    r"\b(?:not|no|none|nothing|never|cannot|can.t|unable|already|denied|invalid|refused|rejected|failed|0)\b",
+    re.IGNORECASE,
+)
 
 
 def read_placed(reader: Reader, action: str, reply: Reply) -> str | SmmError:
@@ -156,13 +161,14 @@ def _id(value: Any) -> str | None:
         id_ = read_id(value.strip() if isinstance(value, str) else value)
     except ValueError:
         return None
-    folded = fold(id_)
-    is_word = _stands_for_nothing(id_) or folded in ORDER_STATES or folded in REFILL_STATES
-    return None if is_word or (is_call_result(id_) and not folded.isdigit()) else id_
+    # Words are no ids, whatever they say: "denied" in the place of one is no order.
+    is_word = not any(map(str.isdigit, id_)) or _NO_NUMBER.fullmatch(id_) is not None
+    return None if is_word else id_
 
 
 def _stands_for_nothing(word: str) -> bool:
-    return _NO_NUMBER.fullmatch(word) is not None or fold(word) in _NOTHING
+    is_none = _NO_NUMBER.fullmatch(word) is not None or fold(word) in _NOTHING
+    return is_none or _DENIAL.search(word) is not None
 
 
 def _done_word(reader: Reader, action: str, row: Any) -> str | None:
@@ -180,7 +186,7 @@ def _taken(reader: Reader, word: Any) -> str | None:
     if word is True:
         return "true"
     id_ = _id(word)
-    if id_ is not None and any(map(str.isdigit, id_)):
+    if id_ is not None:
         return id_
     state = reader.refusals.panel.order_states.get(fold(word)) if isinstance(word, str) else None
     return str(word).strip() if is_call_result(word) or state not in {None, OrderState.FAILED} else None

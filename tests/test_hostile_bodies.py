@@ -240,7 +240,25 @@ async def test_text_with_an_http_failure_is_no_answer_to_a_call(status_code):
 
 @pytest.mark.parametrize(
     "id_",
-    ["-1", "-23501", "-0", "00", "0.0", "000", "Infinity", "-Infinity", "inf", "NaN", "-NaN", "Array", "yes", "no"],
+    [
+        *(
+            "-1",
+            "-23501",
+            "-0",
+            "00",
+            "0.0",
+            "000",
+            "Infinity",
+            "-Infinity",
+            "inf",
+            "NaN",
+            "-NaN",
+            "Array",
+            "yes",
+            "no",
+        ),
+        *("denied", "invalid_key", "not-found", "limit.exceeded", "accepted", "Completed"),
+    ],
 )
 @pytest.mark.parametrize("name", ["order", "order_id", "id"])
 async def test_what_stands_for_no_order_is_no_order(name, id_):

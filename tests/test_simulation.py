@@ -71,6 +71,13 @@ def test_bugs_that_are_not_found_fail_the_command():
     assert "2 not found" in ended.stdout
 
 
+def test_bug_that_does_not_exist_is_not_looked_for():
+    """A name that is misspelt must not pass for a bug that was found."""
+    ended = simulate("mutants", "no such bug")
+
+    assert (ended.returncode, ended.stdout.strip()) == (2, "There is no such planted bug: no such bug")
+
+
 @pytest.mark.parametrize("mutant", mutants.MUTANTS, ids=lambda mutant: mutant.name)
 def test_bug_can_be_planted(mutant):
     """The text that a planted bug replaces is still there, once, and what comes out is Python."""

@@ -184,6 +184,25 @@ async def test_keys_left_out_wait_for_a_reader_that_comes_back(fetch, make_sourc
     assert sorted(rest) == pairs_of([0, 1])
 
 
+async def test_finished_stream_costs_the_others_nothing(fetch, monkeypatch):
+    """A stream that was read to its end, and is not left yet, is not looked through at each request of others."""
+    taken_back = []
+
+    def take_back(coalescer, tickets):
+        taken_back.append(True)
+        return original(coalescer, tickets)
+
+    original = smm.Coalescer._take_back
+    monkeypatch.setattr(smm.Coalescer, "_take_back", take_back)
+    async with smm.Coalescer(fetch, max_batch=2) as coalescer, coalescer.stream([1]) as results:
+        assert [pair async for pair in results] == pairs_of([1])
+        taken_back.clear()
+        await coalescer.get_many(range(20))
+
+    assert len(fetch.asked) > 10
+    assert len(taken_back) <= 1
+
+
 async def test_bad_key_behind_others_while_nobody_waits():
     """What cannot be a key ends the source where it stands, though it was taken while the reader was away."""
     more, fetch = anyio.Event(), FakeFetch()

@@ -31,7 +31,6 @@ PLACED = {
     "text_with_blanks": ({"order": " 23501\n"}, "23501"),
     "transaction": ({"status": "success", "msg": "Đơn hàng đã được tạo", "order": "TX7Q2M9K"}, "TX7Q2M9K"),
     "object_id": ({"order": "507f1f77bcf86cd799439011"}, "507f1f77bcf86cd799439011"),
-    "letters_only": ({"order": "abcdef"}, "abcdef"),
     "letter_and_number": ({"order": "A-10432"}, "A-10432"),
     "uuid": ({"order": "c85c1d1a-9ef3-4d01-8c58-3dfaf3bbc78e"}, "c85c1d1a-9ef3-4d01-8c58-3dfaf3bbc78e"),
     "code_100": ({"status": 100, "order": "55102"}, "55102"),

@@ -44,7 +44,9 @@ def simulate(lives: int = 20_000, *, jobs: Jobs = _CORES, first_seed: int = 0) -
             progress.advance(bar, report.lives)
             for seed, message in report.violations:
                 progress.console.print(f"{report.backend} {seed}: {message}", markup=False, highlight=False)
-    return _conclude(reports, time.perf_counter() - started)
+    status = _conclude(reports, time.perf_counter() - started)
+    # A hunt that was stopped has found nothing out.
+    return status or int(sum(report.lives for report in reports) < max(lives, 2) // 2 * 2)
 
 
 def _conclude(reports, seconds) -> int:
@@ -80,6 +82,9 @@ def replay(seed: int, *, backend: Backend = "asyncio", mutant: str | None = None
 def hunt_mutants(*names: str, lives: int = 2_000, jobs: Jobs = _CORES) -> int:
     """Plant each bug, and see that it is found on both event loops within LIVES lives, by the right message."""
     chosen = [mutant for mutant in mutants.MUTANTS if not names or mutant.name in names]
+    if len(chosen) < len(names):
+        out.print("There is no such planted bug:", *set(names) - {mutant.name for mutant in chosen}, highlight=False)
+        return 2
     tasks = [(mutant.name, backend, lives) for mutant in chosen for backend in _BACKENDS]
     found = {}
     with show_progress(out) as progress:

@@ -151,7 +151,9 @@ MUTANTS = (
         "in (self.open, self._own, self._ready, self._aside):",
         "in (self._ready, self._aside):",
     ),
-    _mutant("cancelled reader goes on asking", "I4", "_coalesce", "if stream.is_deserted:", "if False:"),
+    _mutant(
+        "cancelled reader goes on asking", "I4", "_coalesce", "if stream.open and stream.is_deserted:", "if False:"
+    ),
     _mutant(
         "cancelled wait loses ids",
         "I1",
