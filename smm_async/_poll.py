@@ -41,7 +41,7 @@ class Poll:
     factor: float = attrs.field(default=0.10, validator=_check)
     """The share of its silence after which an order is asked for again."""
     longest: float = attrs.field(default=900.0, validator=_check_longest)
-    """Seconds between two lookups of an order at most."""
+    """Seconds between two lookups of an order at most; a single pause may be a third longer, to share a request."""
 
     def next_delay(self, silence: float, *, lot: float = 0.5) -> float:
         """Return in how many seconds to ask for an order again, within 10 % of its share.

@@ -25,7 +25,7 @@ from tests.virtual_time import anyio_backend  # noqa: F401  a fixture is used by
 
 pytestmark = pytest.mark.thorough
 SEED = 1
-SHARE = 29
+SHARE = 47
 CHUNKS = 4
 MEBIBYTE = 2**20
 TESTS = Path(__file__).parent

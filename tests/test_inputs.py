@@ -30,8 +30,8 @@ from tests.virtual_time import anyio_backend  # noqa: F401  a fixture is used by
 pytestmark = pytest.mark.thorough
 
 SEED = 1
-ROUNDS = 300
-"""For each panel and each kind of call, so that a run has more than 10,000 calls on each loop."""
+ROUNDS = 150
+"""For each panel and each kind of call, so that a run has more than 10,000 calls."""
 ONE_ID = {
     "status": ("status", "order"),
     "refill_status": ("refill_status", "refill"),
@@ -154,7 +154,7 @@ async def test_any_order_is_the_one_that_is_meant_or_refused(name):
     dice = dice_for("orders", name)
     was_sent = dict.fromkeys(ORDERS, 0)
     async with Caller(name) as caller:
-        for _ in range(ROUNDS // 10):
+        for _ in range(ROUNDS // 5):
             for order in ORDERS:
                 given, wire = random_order(dice, order)
                 meant = None if wire is None else [("add", wire)]

@@ -21,7 +21,7 @@ def work(call, tasks, jobs, *, tasks_per_child=None):
     with (
         ProcessPoolExecutor(
             jobs,
-            mp_context=multiprocessing.get_context("spawn"),
+            mp_context=_context(),
             initializer=_leave_signals_to_the_parent,
             max_tasks_per_child=tasks_per_child,
         ) as executor,
@@ -42,6 +42,17 @@ def work(call, tasks, jobs, *, tasks_per_child=None):
                     yield future.result()
         finally:
             executor.shutdown(wait=True, cancel_futures=True)
+
+
+def _context():
+    """Return what starts processes anew; where it can be, with the libraries below the package imported already."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(
+        ["anyio._backends._asyncio", "anyio._backends._trio", "attrs", "cattrs", "httpx", "rich"]
+    )
+    return context
 
 
 def _leave_signals_to_the_parent():
