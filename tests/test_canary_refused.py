@@ -14,6 +14,8 @@ from smm_async.cli import main
 from tests.canary import KEYS, Canary
 from tests.canary_net import OF_ERRORS, Net
 
+pytestmark = pytest.mark.thorough
+
 every_backend = pytest.mark.parametrize("backend", ["asyncio", "trio"])
 every_key = pytest.mark.parametrize("name", KEYS)
 

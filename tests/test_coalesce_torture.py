@@ -8,6 +8,8 @@ import pytest
 import smm_async as smm
 from tests.coalescing import Callers, passes, value_of, values_of
 
+pytestmark = pytest.mark.thorough
+
 PASSES = range(1, 15)
 LEFT_OUT = "b"
 

@@ -13,6 +13,8 @@ from smm_async import _demo
 from smm_async.cli import main
 from tests.demo_process import BACKENDS, LONGEST, children_of, has_ended, make_starter  # noqa: F401  a fixture, too
 
+pytestmark = pytest.mark.thorough
+
 NEEDS_PROC = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="there is no /proc to look into")
 
 

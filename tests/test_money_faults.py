@@ -15,6 +15,8 @@ from tests.fault_server import FAULTS, STALE, FaultServer
 from tests.placing import KEY, ORDER, is_certain_wrongly, outcome_of
 from tests.socket_panel import ClosedPort
 
+pytestmark = pytest.mark.thorough
+
 VALUE, UNKNOWN, NOT_SENT = str, smm.OutcomeUnknownError, smm.NotSentError
 MAKERS = {"own": None, "httpx": httpx.AsyncHTTPTransport, "httpx2": httpx2.AsyncHTTPTransport}
 every_library = pytest.mark.parametrize("library", MAKERS)
