@@ -43,6 +43,8 @@ def serve(orders: int, lines: Iterator[str], replies: BinaryIO) -> None:
     server = uvicorn.Server(uvicorn.Config(panel, http="h11", lifespan="off", log_config=None, access_log=False))
     # It listens from here on: who connects before the server runs is served when it does.
     with socket.create_server(("127.0.0.1", 0)) as listener:
+        # Inherited by the connections: asyncio would leave each answer's body to wait for 40 ms, its peer's acknowledgement.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
         thread.start()
         try:
