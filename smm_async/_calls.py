@@ -48,6 +48,10 @@ class Call:
         """Whether it is a write that the panel may have got, and that has not ended."""
         return self.is_write and not self.has_ended and self.departure.may_have_left
 
+    def as_unsettled(self) -> Unsettled:
+        """Return what is known of a write, without all else that it needed."""
+        return Unsettled(self.question.action, self.question.fields, self.ref, self.outcome)
+
     def answer(self, outcome: object) -> None:
         """Wake the caller, if it still waits."""
         if self.is_wanted and not self.waiter.done():
@@ -62,7 +66,7 @@ class Calls:
         self._gate = gate
         self._grace = grace
         self._open: set[Call] = set()
-        self._left_behind: list[Call] = []
+        self._left_behind: list[Unsettled] = []
         self._ended: anyio.Event | None = None
 
     def start(self, question: Question, job: Job, *, is_write: bool, budget: float) -> Call:
@@ -89,13 +93,12 @@ class Calls:
                 one.is_wanted = False
                 one.departure.stop()
                 if one.has_ended and one.is_write and one.departure.may_have_left:
-                    self._left_behind.append(one)
+                    self._left_behind.append(one.as_unsettled())
             raise
 
     def unsettled(self) -> list[Unsettled]:
         """Return the writes on their way, and those whose outcome nobody was there to take."""
-        calls = [*self._left_behind, *(call for call in self._open if call.is_on_its_way)]
-        return [Unsettled(call.question.action, call.question.fields, call.ref, call.outcome) for call in calls]
+        return [*self._left_behind, *(call.as_unsettled() for call in self._open if call.is_on_its_way)]
 
     async def _perform(self, call: Call, job: Job, deadline: float) -> None:
         outcome: Any = _MISSING
@@ -126,7 +129,7 @@ class Calls:
         call.has_ended, call.outcome = True, outcome
         self._open.discard(call)
         if call.is_write and call.departure.may_have_left and not call.is_wanted:
-            self._left_behind.append(call)
+            self._left_behind.append(call.as_unsettled())
         call.answer(outcome)
         if self._ended is not None:
             self._ended.set()
@@ -169,7 +172,7 @@ class Calls:
             if call.is_on_its_way:
                 call.outcome = self._unknown(call, "its event loop ended before an answer came")
                 call.has_ended = True
-                self._left_behind.append(call)
+                self._left_behind.append(call.as_unsettled())
         self._open.clear()
 
     async def wait_for_writes(self) -> None:

@@ -1,7 +1,7 @@
 """Who waits for which key: the state of a coalescer, changed only by these plain functions.
 
 A *ticket* is one caller's place: when its budget ends, what it asks for, and what wakes it. An *entry* is all that
-wait for one key: a ticket, or a list of them where several callers ask for the same.
+wait for one key: a ticket, or several by their identities, the oldest first, where several callers ask for the same.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ K = TypeVar("K", bound=Hashable)
 
 # (deadline in seconds of the loop's time, key, who waits). A tuple, for there may be a million of them.
 Ticket: TypeAlias = "tuple[float, Any, Waiter | Crowd]"
-Entry: TypeAlias = "Ticket | list[Ticket]"
+# By identity, since two tickets of one stream for one key are equal; so that one of very many leaves at once.
+Entry: TypeAlias = "Ticket | dict[int, Ticket]"
 
 _FEWEST_TO_PRUNE = 1000
 
@@ -89,7 +90,7 @@ def answer_entry(entry: Entry, result: Any) -> None:
     elif isinstance(entry, tuple):
         answer(entry, result)
     else:
-        for ticket in entry:
+        for ticket in entry.values():
             answer(ticket, result)
 
 
@@ -104,7 +105,7 @@ def answer_all(tickets: Iterable[Ticket], error: Exception, *, stop: bool) -> No
 
 def tickets_of(entry: Entry) -> list[Ticket]:
     """Return the tickets of an entry, the oldest first."""
-    return [entry] if isinstance(entry, tuple) else entry
+    return [entry] if isinstance(entry, tuple) else list(entry.values())
 
 
 def deadline_of(entry: Entry) -> float | None:
@@ -112,7 +113,7 @@ def deadline_of(entry: Entry) -> float | None:
     # A cancelled caller is known here before its own task has run.
     if isinstance(entry, tuple):
         return entry[0] if is_open(entry) else None
-    return max((ticket[0] for ticket in entry if is_open(ticket)), default=None)
+    return max((ticket[0] for ticket in entry.values() if is_open(ticket)), default=None)
 
 
 def own_copy(error: Exception) -> Exception:
@@ -178,10 +179,10 @@ class Queue(Generic[K]):
         if entry is None:
             self._waiting[key] = ticket
             self._order.append(key)
-        elif isinstance(entry, list):
-            entry.append(ticket)
+        elif isinstance(entry, dict):
+            entry[id(ticket)] = ticket
         else:
-            self._waiting[key] = [entry, ticket]
+            self._waiting[key] = {id(entry): entry, id(ticket): ticket}
         if ticket[0] < math.inf:
             self._deadlines.append(ticket)
 
@@ -204,14 +205,11 @@ class Queue(Generic[K]):
             del self._waiting[key]
             self._forget_gaps()
             return True
-        if isinstance(entry, list):
-            # By identity: two tickets of one stream for one key are equal.
-            for place, one in enumerate(entry):
-                if one is ticket:
-                    del entry[place]
-                    self._waiting[key] = entry if len(entry) > 1 else entry[0]
-                    return True
-        return False
+        if not isinstance(entry, dict) or entry.pop(id(ticket), None) is None:
+            return False
+        if len(entry) == 1:
+            (self._waiting[key],) = entry.values()
+        return True
 
     def _forget_gaps(self) -> None:
         if len(self._order) > 2 * len(self._waiting) + _FEWEST_TO_PRUNE:
@@ -219,7 +217,7 @@ class Queue(Generic[K]):
 
     def ask_alone(self, key: K, entry: Entry) -> None:
         """Put back what a batch did not settle: it goes next, and by itself."""
-        tickets = [ticket for ticket in tickets_of(entry) if is_open(ticket)]
+        tickets = {id(ticket): ticket for ticket in tickets_of(entry) if is_open(ticket)}
         if tickets:
             self._alone.append((key, tickets))
 

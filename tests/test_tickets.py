@@ -212,7 +212,8 @@ def test_key_to_ask_alone_goes_next_and_alone():
     """What a batch left out goes before all others, one at a time."""
     queue = queue_of(ticket_for("a"), ticket_for("b"))
     queue.ask_alone("x", ticket_for("x", 7))
-    queue.ask_alone("y", [ticket_for("y", 8), ticket_for("y", 9)])
+    shared = queue_of(ticket_for("y", 8), ticket_for("y", 9)).take(1)
+    queue.ask_alone("y", shared.entries["y"])
 
     first, second = queue.take(100), queue.take(100)
 
@@ -319,7 +320,7 @@ def test_answer_for_all_callers_of_a_key():
     """All who wait for a key get the same value."""
     tickets = [ticket_for("a") for _ in range(3)]
 
-    answer_entry(tickets, "value")
+    answer_entry(queue_of(*tickets).take(1).entries["a"], "value")
     answer_entry(single := ticket_for("b"), None)
 
     assert [ticket[2].results for ticket in tickets] == [["value"]] * 3
@@ -331,7 +332,7 @@ def test_error_for_all_callers_of_a_key():
     """All who wait for a key get an equal error, and each one its own object."""
     tickets = [ticket_for("a") for _ in range(3)]
 
-    answer_entry(tickets, NoAnswerError("Nothing.", action="status"))
+    answer_entry(queue_of(*tickets).take(1).entries["a"], NoAnswerError("Nothing.", action="status"))
     errors = [ticket[2].results[0] for ticket in tickets]
 
     assert [str(error) for error in errors] == ["Nothing."] * 3

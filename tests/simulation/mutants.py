@@ -36,8 +36,8 @@ MUTANTS = (
         "_tickets",
         "        return entry[0] if is_open(entry) else None\n",
         "        return entry[0]\n",
-        "(ticket[0] for ticket in entry if is_open(ticket))",
-        "(ticket[0] for ticket in entry)",
+        "(ticket[0] for ticket in entry.values() if is_open(ticket))",
+        "(ticket[0] for ticket in entry.values())",
     ),
     _mutant(
         "takes before the gate",
@@ -59,7 +59,7 @@ MUTANTS = (
         "newer caller displaces the older",
         "I13",
         "_tickets",
-        "            self._waiting[key] = [entry, ticket]\n",
+        "            self._waiting[key] = {id(entry): entry, id(ticket): ticket}\n",
         "            self._waiting[key] = ticket\n",
     ),
     _mutant(
@@ -74,7 +74,7 @@ MUTANTS = (
         "I13",
         "_tickets",
         "            self._alone.append((key, tickets))",
-        "            self._alone.append((key, tickets[:1]))",
+        "            self._alone.append((key, dict(list(tickets.items())[:1])))",
     ),
     _mutant(
         "joins what is on its way",
@@ -84,7 +84,8 @@ MUTANTS = (
         "        for batch in self._in_flight:\n"
         "            if key in batch.entries:\n"
         "                entry = batch.entries[key]\n"
-        "                batch.entries[key] = [*(entry if isinstance(entry, list) else [entry]), ticket]\n"
+        "                entry = entry if isinstance(entry, dict) else {id(entry): entry}\n"
+        "                batch.entries[key] = {**entry, id(ticket): ticket}\n"
         "                return ticket\n"
         "        self._queue.join(ticket)\n",
     ),
@@ -417,7 +418,7 @@ MUTANTS = (
         "late outcome is thrown away",
         "I10",
         "_calls",
-        "        if call.is_write and call.departure.may_have_left and not call.is_wanted:\n            self._left_behind.append(call)\n",
+        "        if call.is_write and call.departure.may_have_left and not call.is_wanted:\n            self._left_behind.append(call.as_unsettled())\n",
         "",
     ),
     _mutant(
@@ -438,7 +439,7 @@ MUTANTS = (
         "outcome of the same instant is thrown away",
         "I10",
         "_calls",
-        "                    self._left_behind.append(one)\n            raise",
+        "                    self._left_behind.append(one.as_unsettled())\n            raise",
         "                    pass\n            raise",
     ),
 )
