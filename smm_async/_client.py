@@ -113,11 +113,17 @@ class Client:
             journal=journal,
         )
         self._journal = journal
+        self._budget = float(budget)
 
     @property
     def panel(self) -> Panel:
         """The panel, with what was learned about it on the way."""
         return self._exchange.panel
+
+    @property
+    def budget(self) -> float:
+        """Seconds that a read may take, as given."""
+        return self._budget
 
     def __repr__(self) -> str:
         # A traceback may show it half made, when its arguments are refused.

@@ -1,0 +1,139 @@
+"""What a tracker tells its own program: the changes it sees, and the events of ends that its store delivers."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
+from types import TracebackType
+from typing import Final, Self
+
+import anyio
+import attrs
+
+from smm_async._reports import Change
+from smm_async._store import Ended, StoreAwayError
+from smm_async._tending import Calls
+
+__all__ = ["LOOK_SECONDS", "Changes", "Ending", "Endings", "Events", "Wakeup"]
+
+_MOST_CHANGES: Final = 100_000
+LOOK_SECONDS: Final = 2.0
+"""Between two looks for what other processes have recorded."""
+
+
+class Changes:
+    """The changes that one process records: an asynchronous iterator, made by `Tracker.changes()`."""
+
+    def __init__(self) -> None:
+        self._changes: deque[Change] = deque(maxlen=_MOST_CHANGES)
+        self._is_closed = False
+        self._news = anyio.Event()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Change:
+        """Return the next change.
+
+        Raises:
+            StopAsyncIteration: the tracker was left.
+        """
+        while not self._changes:
+            if self._is_closed:
+                raise StopAsyncIteration
+            self._news = anyio.Event()
+            await self._news.wait()
+        return self._changes.popleft()
+
+    def put(self, changes: Sequence[Change]) -> None:
+        """Add changes; the tracker calls this."""
+        self._changes.extend(changes)
+        self._news.set()
+
+    def close(self) -> None:
+        """End it, once all changes are read; the tracker calls this."""
+        self._is_closed = True
+        self._news.set()
+
+
+@attrs.define(eq=False, weakref_slot=True)
+class Ending:
+    """What those who wait for the end of one order share, as long as there are any."""
+
+    seen: anyio.Event = attrs.field(factory=anyio.Event)
+
+
+@attrs.define(eq=False)
+class Wakeup:
+    """Wakes those who wait for events that this process itself has recorded."""
+
+    event: anyio.Event = attrs.field(factory=anyio.Event)
+
+    def tell(self) -> None:
+        """Wake everybody."""
+        self.event.set()
+        self.event = anyio.Event()
+
+
+class Events(Sequence[Ended]):
+    """Some events, to be handled inside ``async with``, which acknowledges them, or gives them back on an error."""
+
+    def __init__(self, events: Sequence[Ended], calls: Calls) -> None:
+        self._events = events
+        self._calls = calls
+
+    def __repr__(self) -> str:
+        return f"<Events of {len(self)} orders>"
+
+    def __len__(self) -> int:
+        return len(self._events)
+
+    def __getitem__(self, place: int) -> Ended:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]  no slices
+        return self._events[place]
+
+    async def __aenter__(self) -> Self:
+        """Return the events themselves."""
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Acknowledge them, or give them back if an exception leaves the block.
+
+        Raises:
+            StoreAwayError: the store cannot be reached: the events will come again.
+        """
+        store = self._calls.store
+        ids = [event.id for event in self._events]
+        if exc_type is None:
+            await self._calls.run_shielded(store.ack, ids)
+            return
+        # What has happened in the block matters more than that they come back only after the lease.
+        with suppress(StoreAwayError):
+            await self._calls.run_shielded(store.release, ids)
+
+
+class Endings:
+    """The events of orders that have ended: an asynchronous iterator, made by `Tracker.ended()`."""
+
+    def __init__(self, calls: Calls, wakeup: Wakeup, limit: int, lease: float) -> None:
+        self._calls = calls
+        self._wakeup = wakeup
+        self._limit = limit
+        self._lease = lease
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Events:
+        """Return the next events, as soon as there are any, and the store can be reached."""
+        while True:
+            # Looked for before the store is asked, so that nothing falls in between.
+            event = self._wakeup.event
+            with suppress(StoreAwayError):
+                taken = await self._calls.run(self._calls.store.take, self._limit, self._lease)
+                if taken:
+                    return Events(taken, self._calls)
+            with anyio.move_on_after(LOOK_SECONDS):
+                await event.wait()

@@ -1,0 +1,114 @@
+"""What the answer to one lookup means for a tracked order: no waiting, no store."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Final, TypeAlias
+
+import attrs
+
+from smm_async._poll import Poll
+from smm_async._store import Due, EndKind, News
+from smm_async.errors import (
+    MaintenanceError,
+    NoAnswerError,
+    RateLimitedError,
+    SmmError,
+    UnknownOrderError,
+    UnresolvedError,
+)
+from smm_async.models import OrderStatus
+
+__all__ = ["Answer", "Health", "count_errors", "news_of", "returned"]
+
+Answer: TypeAlias = OrderStatus | SmmError
+
+_TOLERATED: Final = 3
+_SHORTEST_PAUSE: Final = 5.0
+_LONGEST_PAUSE: Final = 300.0
+_LONGEST_RETRY_AFTER: Final = 3600.0
+# Fewer orders than this may all be missing; where this many are, the panel has answered nothing.
+_MANY: Final = 10
+
+
+def news_of(due: Due, answer: Answer, *, poll: Poll, max_misses: int | None, lot: float) -> News:
+    """Return what to write down about an order, and when to ask again."""
+    if isinstance(answer, OrderStatus):
+        return _heard(due, answer, poll, lot)
+    if isinstance(answer, (UnknownOrderError, UnresolvedError)):
+        misses = due.misses + 1
+        is_lost = max_misses is not None and misses >= max_misses
+        later = poll.delay_after_failures(misses, due.silence, lot=lot)
+        end = EndKind.UNKNOWN if is_lost else None
+        return News(due.id, due.claim, due.version, later, misses=misses, end=end)
+    # The panel did not get to it, which says nothing about the order.
+    return News(due.id, due.claim, due.version, poll.delay_after_failures(1, due.silence, lot=lot), misses=due.misses)
+
+
+def _heard(due: Due, answer: OrderStatus, poll: Poll, lot: float) -> News:
+    silence = due.silence if answer.status == due.status else 0.0
+    return News(
+        due.id,
+        due.claim,
+        due.version,
+        poll.next_delay(silence, lot=lot),
+        status=answer.status,
+        state=answer.state.value,
+        charge=answer.charge,
+        start_count=answer.start_count,
+        remains=answer.remains,
+        currency=answer.currency,
+        end=EndKind.ENDED if answer.state.is_terminal else None,
+    )
+
+
+def returned(due: Due) -> News:
+    """Return what gives an order back as it was, for somebody else to look up at once."""
+    return News(due.id, due.claim, due.version, 0.0, misses=due.misses)
+
+
+def count_errors(answers: Mapping[str, Answer]) -> dict[str, int]:
+    """Return how many of the answers were errors, by the names of their classes."""
+    return dict(Counter(type(answer).__name__ for answer in answers.values() if isinstance(answer, SmmError)))
+
+
+@attrs.define
+class Health:
+    """How a panel does, from one claim to the next, as this worker sees it."""
+
+    failures: int = 0
+    """How many claims in a row got no answer at all."""
+
+    def read(self, answers: Mapping[str, Answer]) -> Mapping[str, Answer]:
+        """Take note of the answers to one claim, and return them as they are to be understood.
+
+        A panel that names none of many ids has not answered, whatever it said: that must not count as a miss of each.
+        """
+        if len(answers) >= _MANY and all(isinstance(answer, UnresolvedError) for answer in answers.values()):
+            answers = {id_: NoAnswerError("The panel has named none of the orders.") for id_ in answers}
+        is_up = any(
+            isinstance(answer, (OrderStatus, UnknownOrderError, UnresolvedError)) for answer in answers.values()
+        )
+        self.failures = 0 if is_up else self.failures + 1
+        return answers
+
+    def pause(self, answers: Sequence[Answer]) -> float:
+        """Return for how many seconds all workers should leave the panel alone; 0 if they need not."""
+        asked = [
+            min(answer.retry_after, _LONGEST_RETRY_AFTER)
+            for answer in answers
+            if isinstance(answer, (RateLimitedError, MaintenanceError)) and answer.retry_after is not None
+        ]
+        return max([0.0, self._backoff(), *asked])
+
+    def _backoff(self) -> float:
+        if self.failures < _TOLERATED:
+            return 0.0
+        # No float holds two to the power of very many failures.
+        return min(_SHORTEST_PAUSE * 2.0 ** min(self.failures - _TOLERATED, 64), _LONGEST_PAUSE)
+
+    def refused(self) -> float:
+        """Return for how many seconds to pause when the key or the account was refused."""
+        self.failures += 1
+        return _LONGEST_PAUSE

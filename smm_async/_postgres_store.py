@@ -1,0 +1,266 @@
+"""Orders in PostgreSQL, for workers on several machines; it needs the extra `postgres`."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final, LiteralString, TypeVar
+
+from smm_async import _rows
+from smm_async._sql import POSTGRES, VERSION, make_statements, quote_name
+from smm_async._store import (
+    Claim,
+    Ended,
+    EndKind,
+    News,
+    OnRecord,
+    PanelStats,
+    StoreAwayError,
+    StoreError,
+    Tracked,
+    chunks,
+)
+
+if TYPE_CHECKING:
+    import psycopg
+
+__all__ = ["PostgresStore"]
+
+T = TypeVar("T")
+
+# Any number that nobody else is likely to lock: workers that start at the same time make the tables one by one.
+_LOCK: Final = "select pg_advisory_xact_lock(7653829104)"
+_CONNECT_SECONDS: Final = 10
+# A deadlock, or two transactions that could not be one after the other: the server has undone one, and it is repeated.
+_ATTEMPTS: Final = 3
+
+
+class PostgresStore:
+    """Orders in a PostgreSQL database, 13 or newer; see `Store` for its methods, which `Tracker` calls.
+
+    Any number of workers on any number of machines may share it: rows are claimed with ``for update skip locked``, and
+    the only clock is the server's. Connections are made when they are needed, one for each call at a time, and kept.
+    """
+
+    def __init__(
+        self,
+        dsn: str,
+        *,
+        schema: str = "public",
+        on_record: OnRecord | None = None,
+        prepare: bool = True,
+    ) -> None:
+        """Remember where it is; nothing is connected yet.
+
+        Args:
+            dsn: such as ``postgresql://user@host/database``. What it leaves out comes from libpq's variables and files.
+            schema: whose tables; it is made if it is not there.
+            on_record: called as ``on_record(connection, ended)`` in the transaction that records ends. The connection
+                is psycopg's.
+            prepare: whether statements are prepared; not behind PgBouncer in transaction mode.
+
+        Raises:
+            ImportError: psycopg is not installed.
+        """
+        try:
+            import psycopg  # noqa: PLC0415  an extra
+        except ImportError as error:
+            message = f"PostgresStore needs psycopg: pip install 'smm_async[postgres]' ({error})"
+            raise ImportError(message) from error
+        self._away = (psycopg.OperationalError, psycopg.InterfaceError)
+        self._undone = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
+        self._dsn = dsn
+        self._schema = schema
+        self._sql = make_statements(POSTGRES, f"{quote_name(schema)}.", r"%(\1)s")
+        self._on_record = on_record
+        self._prepare_after = 5 if prepare else None
+        self._lock = threading.Lock()
+        self._idle: list[psycopg.Connection[Any]] = []
+        self._is_open = False
+
+    def __repr__(self) -> str:
+        # The address may hold a password.
+        return f"<smm_async.tracking.PostgresStore {self._schema}>"
+
+    def open(self) -> None:
+        """Connect, and make the tables if there are none."""
+        self._is_open = True
+        self._run(self._check_tables)
+
+    def close(self) -> None:
+        """Disconnect."""
+        self._is_open = False
+        self._drop_idle()
+
+    def add(self, panel: str, orders: Sequence[str]) -> int:
+        """Track orders, and return how many are new."""
+        self._run(lambda db: db.execute(self._sql.put_panel, {"panel": panel}))
+        return sum(self._add({"panel": panel, "orders": part}) for part in chunks(orders))
+
+    def _add(self, given: Mapping[str, Any]) -> int:
+        return self._run(lambda db: db.execute(self._sql.add, given).rowcount)
+
+    def claim(self, panel: str, *, limit: int, batch: int, lease: float, ahead: float, horizon: float) -> Claim:
+        """Take due orders."""
+
+        def claim(db: psycopg.Connection[Any]) -> Claim:
+            look = db.execute(self._sql.look, {"panel": panel, "limit": limit}).fetchone()
+            nothing = _rows.without_claim(look, horizon)
+            if nothing is not None or look is None:
+                return nothing or Claim()
+            most = _rows.claim_limit(look[3], limit=limit, batch=batch)
+            given = {"id": look[0], "limit": most, "lease": lease, "ahead": ahead}
+            return _rows.make_claim(look, db.execute(self._sql.claim, given).fetchall())
+
+        return self._run(claim)
+
+    def record(self, news: Sequence[News]) -> set[int]:
+        """Write down news, and the events of ends with it."""
+        # Sorted, so that two workers with the same rows wait for each other and never in a circle.
+        rows = [_rows.news_values(part) for part in sorted(news, key=lambda part: part.id)]
+        columns = {name: [row[place] for row in rows] for place, name in enumerate(_rows.NEWS)}
+        ends = {part.id: part.end for part in news if part.end is not None}
+        return self._run(lambda db: self._record(db, columns, ends))
+
+    def _record(
+        self, db: psycopg.Connection[Any], columns: Mapping[str, list[Any]], ends: Mapping[int, EndKind]
+    ) -> set[int]:
+        with db.transaction():
+            accepted = {id_ for (id_,) in db.execute(self._sql.record, columns)}
+            ended = [id_ for id_ in ends if id_ in accepted]
+            for kind in EndKind:
+                ids = [id_ for id_ in ended if ends[id_] is kind]
+                if ids:
+                    db.execute(self._sql.put_events, {"ids": ids, "kind": kind.value})
+            if self._on_record is not None and ended:
+                self._on_record(db, self._events(db, self._sql.new_events, ended))
+        return accepted
+
+    def reserve(self, panel: str, *, turns: int, interval: float, horizon: float) -> float | None:
+        """Reserve turns to send requests."""
+        given = {"panel": panel, "turns": turns, "interval": float(interval), "horizon": horizon}
+        row = self._run(lambda db: db.execute(self._sql.reserve, given).fetchone())
+        return None if row is None else row[0] - turns * interval
+
+    def pause(self, panel: str, seconds: float) -> None:
+        """Let nobody claim orders of a panel for a while."""
+        self._run(lambda db: db.execute(self._sql.pause, {"panel": panel, "seconds": seconds}))
+
+    def find(self, panel: str, orders: Sequence[str]) -> list[Tracked]:
+        """Return some orders."""
+        given = {"panel": panel, "orders": sorted(set(orders))}
+        rows = self._run(lambda db: db.execute(self._sql.find, given).fetchall())
+        return [_rows.make_tracked(row, _moment) for row in rows]
+
+    def page(self, panel: str | None, *, after: int, limit: int, is_open: bool | None) -> list[tuple[int, Tracked]]:
+        """Return tracked orders, part by part."""
+        given = {"panel": panel, "after": after, "limit": limit, "open": None if is_open is None else int(is_open)}
+        rows = self._run(lambda db: db.execute(self._sql.page, given).fetchall())
+        return [(row[14], _rows.make_tracked(row, _moment)) for row in rows]
+
+    def reopen(self, panel: str, order: str) -> bool:
+        """Track an order that has ended again."""
+        given = {"panel": panel, "number": order}
+        return self._run(lambda db: db.execute(self._sql.reopen, given).rowcount) > 0
+
+    def take(self, limit: int, lease: float) -> list[Ended]:
+        """Take events."""
+
+        def take(db: psycopg.Connection[Any]) -> list[Ended]:
+            taken = db.execute(self._sql.take, {"limit": limit, "lease": lease}).fetchall()
+            return self._events(db, self._sql.events, [id_ for (id_,) in taken]) if taken else []
+
+        return self._run(take)
+
+    def ack(self, ids: Sequence[int]) -> None:
+        """Forget events."""
+        self._run(lambda db: db.execute(self._sql.ack, {"ids": sorted(ids)}))
+
+    def release(self, ids: Sequence[int]) -> None:
+        """Give events back."""
+        self._run(lambda db: db.execute(self._sql.release, {"ids": sorted(ids)}))
+
+    def stats(self) -> list[PanelStats]:
+        """Return the figures of each panel."""
+        return [_rows.make_stats(row) for row in self._run(lambda db: db.execute(self._sql.stats).fetchall())]
+
+    def prune(self, seconds: float, *, events: bool = False) -> int:
+        """Forget orders that ended long ago."""
+        if events:
+            self._run(lambda db: db.execute(self._sql.prune_events, {"seconds": seconds}))
+        return self._run(lambda db: db.execute(self._sql.prune, {"seconds": seconds}).rowcount)
+
+    def _events(self, db: psycopg.Connection[Any], statement: LiteralString, ids: Sequence[int]) -> list[Ended]:
+        return [_rows.make_ended(row, _moment) for row in db.execute(statement, {"ids": list(ids)})]
+
+    def _check_tables(self, db: psycopg.Connection[Any]) -> None:
+        name = f"{quote_name(self._schema)}.smm_schema"
+        with db.transaction():
+            db.execute(_LOCK)
+            if db.execute("select to_regclass(%(name)s)", {"name": name}).fetchall() == [(None,)]:
+                if self._schema != "public":
+                    # Not where it is there: that may be all the rights there are.
+                    db.execute(f"create schema if not exists {quote_name(self._schema)}")
+                for table in self._sql.tables:
+                    db.execute(table)
+                db.execute(self._sql.put_version, {"version": VERSION})
+            _rows.check_version(f"schema {self._schema}", db.execute(self._sql.version).fetchall())
+
+    def _run(self, call: Callable[[psycopg.Connection[Any]], T]) -> T:
+        try:
+            return self._repeat(call)
+        except self._away as error:
+            message = f"The database cannot be used for now: {error}"
+            raise StoreAwayError(message) from error
+
+    def _repeat(self, call: Callable[[psycopg.Connection[Any]], T]) -> T:
+        """Return what ``call`` makes of a connection, repeated where the server has undone it for another's sake."""
+        for _ in range(_ATTEMPTS - 1):
+            with suppress(*self._undone), self._connection() as db:
+                return call(db)
+        with self._connection() as db:
+            return call(db)
+
+    @contextmanager
+    def _connection(self) -> Generator[psycopg.Connection[Any], None, None]:
+        """Lend a connection that nobody else uses, an idle one if there is one."""
+        if not self._is_open:
+            message = f"{self!r} is not open."
+            raise StoreError(message)
+        with self._lock:
+            db = self._idle.pop() if self._idle else None
+        db = db or self._connect()
+        try:
+            yield db
+        finally:
+            self._put_back(db)
+
+    def _put_back(self, db: psycopg.Connection[Any]) -> None:
+        if db.closed:
+            # The others that were idle meanwhile are as dead, most likely.
+            self._drop_idle()
+        elif self._is_open:
+            with self._lock:
+                self._idle.append(db)
+        else:
+            db.close()
+
+    def _connect(self) -> psycopg.Connection[Any]:
+        import psycopg  # noqa: PLC0415  an extra
+
+        db = psycopg.connect(self._dsn, autocommit=True, connect_timeout=_CONNECT_SECONDS)
+        db.prepare_threshold = self._prepare_after
+        return db
+
+    def _drop_idle(self) -> None:
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for db in idle:
+            db.close()
+
+
+def _moment(moment: datetime) -> datetime:
+    # The server tells its moments in the zone of the session.
+    return moment.astimezone(UTC)

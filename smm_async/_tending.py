@@ -1,0 +1,377 @@
+"""Looking up what is due at one panel: claim, ask, record, and again."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import math
+import random
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, Protocol, TypeVar
+
+import anyio
+import anyio.abc
+import anyio.to_thread
+import attrs
+
+from smm_async._news import Answer, Health, count_errors, news_of, returned
+from smm_async._poll import Poll
+from smm_async._reports import Change, LookedUp, Observation, Paused, Slice, StoreAway
+from smm_async._store import Claim, Due, News, Store, StoreAwayError
+from smm_async.errors import AccountError, ClosedError, InvalidKeyError, SmmError
+from smm_async.models import OrderId, OrderStatus
+from smm_async.panels import Panel
+
+__all__ = ["Calls", "Client", "Settings", "Tending"]
+
+T = TypeVar("T")
+
+_LOG: Final = logging.getLogger("smm_async")
+
+# While one claim is asked for, the next one is taken and the last one recorded.
+_CLAIMS_AT_ONCE: Final = 3
+_REQUESTS_PER_CLAIM: Final = 10
+# Workers that wait for the same order would otherwise all come at the same instant, and share one batch.
+_SPREAD_SECONDS: Final = 0.25
+_FIRST_BACKOFF: Final = 0.25
+_LONGEST_BACKOFF: Final = 10.0
+
+
+class Client(Protocol):
+    """What is needed of a `smm_async.Client`."""
+
+    @property
+    def panel(self) -> Panel:
+        """The panel, for how many ids one request carries."""
+        ...
+
+    @property
+    def budget(self) -> float:
+        """Seconds that a lookup may take, with queueing and repetition."""
+        ...
+
+    async def statuses(self, orders: Iterable[str], /) -> Mapping[str, Answer]:
+        """Return where orders stand."""
+        ...
+
+
+@attrs.frozen(kw_only=True)
+class Settings:
+    """What holds for all panels of a tracker."""
+
+    poll: Poll
+    lease: float
+    ahead: float
+    idle: float
+    max_misses: int | None
+    window: float
+    """For how many seconds to try to record what was heard, before it is dropped: it was only read."""
+    horizon: float
+    """How many seconds ahead a turn may be reserved, so that its answer comes within the lease."""
+    rng: random.Random
+    observe: Callable[[Observation], object] | None
+    publish: Callable[[Sequence[Change]], object]
+
+
+@attrs.frozen
+class Calls:
+    """Calls a store from worker threads of its own, so that a slow database takes none of the program's."""
+
+    store: Store
+    limiter: anyio.CapacityLimiter
+
+    async def run(self, call: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
+        """Return what a method of the store returns. Cancelled, it is done or not begun."""
+        return await anyio.to_thread.run_sync(functools.partial(call, *args, **kwargs), limiter=self.limiter)
+
+    async def run_shielded(self, call: Callable[..., T], /, *args: Any) -> T:
+        """Return what a method of the store returns, whatever is cancelled."""
+        results: list[T] = []
+        with anyio.CancelScope(shield=True):
+            results.append(await self.run(call, *args))
+        return results[0]
+
+
+class Tending:
+    """Looks up what is due at one panel."""
+
+    def __init__(self, name: str, client: Client, calls: Calls, settings: Settings, pace: float | None) -> None:
+        self._name = name
+        self._client = client
+        self._calls = calls
+        self._store = calls.store
+        self._settings = settings
+        self._interval = None if pace is None else 1 / pace
+        self._health = Health()
+        self._troubles = 0
+        self._is_stopping = False
+        self._alarm = anyio.Event()
+
+    def wake(self) -> None:
+        """Look at once whether something is due."""
+        self._alarm.set()
+
+    def stop(self) -> None:
+        """Claim nothing more."""
+        self._is_stopping = True
+        self.wake()
+
+    async def work(self, until: float = math.inf) -> Slice:
+        """Look up what is due until a moment of the event loop's clock, and finish what was begun then.
+
+        Cancelled, what was claimed is given back.
+
+        Raises:
+            ClosedError: the client was closed.
+        """
+        work = _Work(until)
+        async with anyio.create_task_group() as group:
+            try:
+                while not self._is_over(work):
+                    await work.slots.acquire()
+                    await self._take(work, group)
+            except Exception as error:  # noqa: BLE001  out of the group it would come in a group
+                work.failures.append(error)
+                group.cancel_scope.cancel()
+        if work.failures:
+            raise work.failures[0]
+        return work.slice()
+
+    def _is_over(self, work: _Work) -> bool:
+        return self._is_stopping or bool(work.failures) or anyio.current_time() >= work.until
+
+    async def _take(self, work: _Work, group: anyio.abc.TaskGroup) -> None:
+        """Begin with one claim; or wait until there may be one."""
+        self._alarm = anyio.Event()
+        if self._is_over(work):
+            work.slots.release()
+            return
+        claim = await self._claim()
+        if claim.rows:
+            work.due_at = anyio.current_time()
+            group.start_soon(self._serve, claim, work)
+            # Where nothing can be recorded, more claims would only be lookups for nothing.
+            if self._troubles:
+                await self._sleep(self._backoff(), work)
+            return
+        work.slots.release()
+        work.due_at = math.inf if claim.wait is None else anyio.current_time() + claim.wait
+        if work.due_at < work.until or work.until == math.inf:
+            await self._sleep(self._pause_before_next(claim), work)
+        else:
+            # Nothing will be due in this slice any more.
+            work.until = -math.inf
+
+    async def _claim(self) -> Claim:
+        settings, batch = self._settings, self._batch()
+        requests = 1 if self._health.failures else self._requests_per_claim()
+        try:
+            claim = await self._calls.run(
+                self._store.claim,
+                self._name,
+                limit=batch * requests,
+                batch=batch,
+                lease=settings.lease,
+                ahead=settings.ahead,
+                horizon=settings.horizon / 2,
+            )
+        except Exception as error:  # noqa: BLE001  a worker lives on, whatever the store says
+            self._note_trouble(error)
+            return Claim(wait=self._backoff())
+        return claim
+
+    def _batch(self) -> int:
+        panel = self._client.panel
+        return panel.batch_limit if panel.actions["status"].many else 1
+
+    def _requests_per_claim(self) -> int:
+        if self._interval is None:
+            return _REQUESTS_PER_CLAIM
+        # No more than a fourth of what may be reserved: other workers want to reserve, too.
+        return max(1, min(_REQUESTS_PER_CLAIM, int(self._settings.horizon / 4 / self._interval)))
+
+    def _pause_before_next(self, claim: Claim) -> float:
+        spread = self._settings.rng.uniform(0.0, min(_SPREAD_SECONDS, self._settings.idle))
+        wait = self._settings.idle if claim.wait is None else min(claim.wait, self._settings.idle)
+        return wait + spread
+
+    async def _sleep(self, seconds: float, work: _Work) -> None:
+        """Wait, until something is added here, or it is over."""
+        with anyio.move_on_after(min(seconds, work.until - anyio.current_time())):
+            await self._alarm.wait()
+
+    async def _serve(self, claim: Claim, work: _Work) -> None:
+        began_at = anyio.current_time()
+        try:
+            answers = await self._look_up(claim.rows)
+            changes = await self._write_down(claim.rows, answers, work)
+        except anyio.get_cancelled_exc_class():
+            await self._give_back(claim.rows)
+            raise
+        except ClosedError as error:
+            work.failures.append(error)
+            self.wake()
+            return
+        except Exception as error:  # noqa: BLE001  a bug, of whoever handles ends maybe: the rows come back by themselves
+            self._note_trouble(error)
+            return
+        finally:
+            work.slots.release()
+        work.orders += len(answers)
+        work.ended += sum(change.end is not None for change in changes)
+        if answers:
+            self._observe(
+                LookedUp(
+                    self._name,
+                    orders=len(answers),
+                    requests=-(-len(answers) // self._batch()),
+                    seconds=anyio.current_time() - began_at,
+                    lag=claim.lag,
+                    changed=len(changes),
+                    ended=sum(change.end is not None for change in changes),
+                    errors=count_errors(answers),
+                )
+            )
+
+    async def _look_up(self, rows: Sequence[Due]) -> Mapping[str, Answer]:
+        """Return the answers by order, none where they must not be touched."""
+        orders = [row.order for row in rows]
+        try:
+            answers = self._health.read(await self._ask(orders))
+        except (InvalidKeyError, AccountError) as error:
+            await self._pause(self._health.refused(), error)
+            return {}
+        errors = [answer for answer in answers.values() if isinstance(answer, SmmError)]
+        seconds = self._health.pause(list(answers.values()))
+        if seconds:
+            await self._pause(seconds, errors[-1])
+        return answers
+
+    async def _ask(self, orders: Sequence[str]) -> Mapping[str, Answer]:
+        if self._interval is None:
+            return await self._client.statuses(orders)
+        return await self._ask_in_turn(orders, self._interval)
+
+    async def _ask_in_turn(self, orders: Sequence[str], interval: float) -> Mapping[str, Answer]:
+        """Ask in requests that are ``interval`` seconds apart, among all workers."""
+        batch = self._batch()
+        parts = [orders[start : start + batch] for start in range(0, len(orders), batch)]
+        wait = await self._calls.run(
+            self._store.reserve, self._name, turns=len(parts), interval=interval, horizon=self._settings.horizon
+        )
+        if wait is None:
+            return {}
+        answers: dict[str, Answer] = {}
+        failures: list[SmmError] = []
+        began_at = anyio.current_time() + wait
+
+        async def ask(part: Sequence[str], at: float) -> None:
+            await anyio.sleep_until(at)
+            try:
+                answers.update(await self._client.statuses(part))
+            except SmmError as error:
+                failures.append(error)
+
+        async with anyio.create_task_group() as group:
+            for place, part in enumerate(parts):
+                group.start_soon(ask, part, began_at + place * interval)
+        if failures:
+            raise failures[0]
+        return answers
+
+    async def _pause(self, seconds: float, error: SmmError) -> None:
+        _LOG.warning("Panel %r is left alone for %.0f seconds: %s", self._name, seconds, error)
+        await self._repeat(functools.partial(self._store.pause, self._name, seconds))
+        self._observe(Paused(self._name, seconds, error))
+
+    async def _write_down(self, rows: Sequence[Due], answers: Mapping[str, Answer], work: _Work) -> list[Change]:
+        """Record the answers, give back what was not asked for, and return what is new."""
+        news = [self._news(row, answers.get(row.order)) for row in rows]
+        accepted = await self._repeat(functools.partial(self._store.record, news)) or set[int]()
+        changes: list[Change] = []
+        for row, part in zip(rows, news, strict=True):
+            if part.end is None:
+                work.due_at = min(work.due_at, anyio.current_time() + part.due_in)
+            if part.id in accepted and row.order in answers:
+                changes += _changes(self._name, row, part, answers[row.order])
+        self._settings.publish(changes)
+        return changes
+
+    def _news(self, row: Due, answer: Answer | None) -> News:
+        settings = self._settings
+        if answer is None:
+            return returned(row)
+        lot = settings.rng.random()
+        return news_of(row, answer, poll=settings.poll, max_misses=settings.max_misses, lot=lot)
+
+    async def _repeat(self, call: Callable[[], T]) -> T | None:
+        """Return what a call of the store returns, tried for a while; ``None`` if the store stays away.
+
+        What is on its way to the store is not cancelled.
+        """
+        give_up_at = anyio.current_time() + self._settings.window
+        while True:
+            try:
+                result = await self._calls.run_shielded(call)
+            except StoreAwayError as error:
+                self._note_trouble(error)
+                if anyio.current_time() >= give_up_at:
+                    return None
+            else:
+                self._troubles = 0
+                return result
+            await anyio.sleep(self._backoff())
+
+    async def _give_back(self, rows: Sequence[Due]) -> None:
+        """Let others look up what was claimed, at once. If that fails, they can after the lease."""
+        try:
+            await self._calls.run_shielded(self._store.record, [returned(row) for row in rows])
+        except Exception as error:  # noqa: BLE001  as above
+            self._note_trouble(error)
+
+    def _note_trouble(self, error: Exception) -> None:
+        self._troubles += 1
+        if isinstance(error, StoreAwayError):
+            _LOG.warning("Panel %r: %s", self._name, error)
+        else:
+            _LOG.error("Panel %r: what was claimed is not recorded.", self._name, exc_info=error)
+        self._observe(StoreAway(self._name, error))
+
+    def _backoff(self) -> float:
+        seconds = min(_FIRST_BACKOFF * 2.0 ** min(self._troubles - 1, 64), _LONGEST_BACKOFF)
+        return seconds * self._settings.rng.uniform(0.5, 1.0)
+
+    def _observe(self, observation: Observation) -> None:
+        if self._settings.observe is None:
+            return
+        try:
+            self._settings.observe(observation)
+        except Exception:  # noqa: BLE001  looking must not change what is looked at
+            _LOG.exception("What observes a tracker has failed.")
+
+
+@attrs.define
+class _Work:
+    """One call of `Tending.work()`."""
+
+    until: float
+    slots: anyio.Semaphore = attrs.field(factory=lambda: anyio.Semaphore(_CLAIMS_AT_ONCE))
+    failures: list[Exception] = attrs.field(factory=list[Exception])
+    orders: int = 0
+    ended: int = 0
+    due_at: float = math.inf
+    """When something is due next, as far as is known; infinity where nothing is open."""
+
+    def slice(self) -> Slice:
+        """Return what was done."""
+        due_in = None if self.due_at == math.inf else max(0.0, self.due_at - anyio.current_time())
+        return Slice(self.orders, self.ended, due_in)
+
+
+def _changes(panel: str, row: Due, news: News, answer: Answer) -> list[Change]:
+    """Return the change, if there is one."""
+    heard = answer if isinstance(answer, OrderStatus) else None
+    status = row.status if heard is None else heard.status
+    if news.end is None and status == row.status:
+        return []
+    return [Change(panel, OrderId(row.order), row.status, status, heard, news.end)]

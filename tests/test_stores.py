@@ -1,0 +1,71 @@
+"""The stores, by the suite that anybody's store can run."""
+
+import time
+
+import pytest
+
+from smm_async.conformance import StoreConformance
+from smm_async.tracking import PostgresStore, SQLiteStore
+from tests.databases import postgres_schema, postgres_url  # noqa: F401  fixtures
+
+MOMENTS = {
+    "smm_panel": ["turn", "paused_until"],
+    "smm_order": ["due_at", "added_at", "changed_at", "ended_at"],
+    "smm_event": ["at", "taken_until"],
+}
+
+
+class Clock:
+    """A clock that goes, and can be put on."""
+
+    def __init__(self):
+        self.ahead = 0.0
+
+    def __call__(self):
+        """Return seconds since 1970."""
+        return time.time() + self.ahead
+
+
+class SQLiteConformance(StoreConformance):
+    """What both kinds of SQLite stores have in common: a clock to put on."""
+
+    path = ":memory:"
+
+    def make_store(self, on_record=None):
+        self.clock = Clock()
+        return SQLiteStore(self.path, on_record=on_record, clock=self.clock)
+
+    def advance(self, store, seconds):
+        self.clock.ahead += seconds
+
+
+class TestSQLiteInMemory(SQLiteConformance):
+    """A store in memory."""
+
+
+class TestSQLiteFile(SQLiteConformance):
+    """A store in a file."""
+
+    @pytest.fixture(autouse=True)
+    def _folder(self, tmp_path):
+        self.path = tmp_path / "orders.db"
+
+
+class TestPostgres(StoreConformance):
+    """A store in a real server, for which time passes when all moments in it are set back."""
+
+    @pytest.fixture(autouse=True)
+    def _place(self, postgres_url, postgres_schema):
+        self.place = postgres_url, postgres_schema
+
+    def make_store(self, on_record=None):
+        return PostgresStore(self.place[0], schema=self.place[1], on_record=on_record)
+
+    def advance(self, store, seconds):
+        import psycopg  # noqa: PLC0415  an extra
+
+        with psycopg.connect(self.place[0]) as db:
+            for table, columns in MOMENTS.items():
+                schema = '"' + self.place[1].replace('"', '""') + '"'
+                changes = ", ".join(f"{column} = {column} - interval '{seconds} seconds'" for column in columns)
+                db.execute(f"update {schema}.{table} set {changes}")
