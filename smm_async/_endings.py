@@ -11,11 +11,11 @@ from typing import Final, Self
 import anyio
 import attrs
 
+from smm_async._calls_to_store import Calls, Wakeup
 from smm_async._reports import Change
 from smm_async._store import Ended, StoreAwayError
-from smm_async._tending import Calls
 
-__all__ = ["LOOK_SECONDS", "Changes", "Ending", "Endings", "Events", "Wakeup"]
+__all__ = ["LOOK_SECONDS", "Changes", "Ending", "Endings", "Events"]
 
 _MOST_CHANGES: Final = 100_000
 LOOK_SECONDS: Final = 2.0
@@ -62,18 +62,6 @@ class Ending:
     """What those who wait for the end of one order share, as long as there are any."""
 
     seen: anyio.Event = attrs.field(factory=anyio.Event)
-
-
-@attrs.define(eq=False)
-class Wakeup:
-    """Wakes those who wait for events that this process itself has recorded."""
-
-    event: anyio.Event = attrs.field(factory=anyio.Event)
-
-    def tell(self) -> None:
-        """Wake everybody."""
-        self.event.set()
-        self.event = anyio.Event()
 
 
 class Events(Sequence[Ended]):

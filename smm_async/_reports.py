@@ -10,7 +10,7 @@ from smm_async._store import EndKind
 from smm_async.errors import SmmError
 from smm_async.models import OrderId, OrderStatus
 
-__all__ = ["Change", "LookedUp", "Observation", "Paused", "Slice", "StoreAway"]
+__all__ = ["Change", "Claimed", "LookedUp", "Observation", "Paused", "Slice", "StoreAway"]
 
 
 @attrs.frozen
@@ -30,18 +30,29 @@ class Change:
 
 
 @attrs.frozen
-class LookedUp:
-    """One claim was looked up and recorded."""
+class Claimed:
+    """Orders were claimed, and are being looked up."""
 
     panel: str
     orders: int
+    lag: float
+    """How late the longest due of them was, in seconds."""
+
+
+@attrs.frozen(kw_only=True)
+class LookedUp:
+    """One claim is done with, whatever came of it."""
+
+    panel: str
+    claimed: int
+    orders: int
+    """How many of them were looked up; the others went back, or will after the lease."""
     requests: int
     """How many requests as many orders take at least."""
     seconds: float
     """From the claim to its end."""
-    lag: float
-    """How late the longest due of them was, in seconds."""
     changed: int
+    """How many of the orders changed, as was recorded."""
     ended: int
     errors: Mapping[str, int] = attrs.field(hash=False)
     """How many got an error in place of an answer, by the names of the classes."""
@@ -65,7 +76,7 @@ class StoreAway:
     error: Exception
 
 
-Observation = LookedUp | Paused | StoreAway
+Observation = Claimed | LookedUp | Paused | StoreAway
 
 
 @attrs.frozen

@@ -7,22 +7,22 @@ import logging
 import math
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final, Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 import anyio
 import anyio.abc
-import anyio.to_thread
 import attrs
 
+from smm_async._calls_to_store import Calls, Wakeup
 from smm_async._news import Answer, Health, count_errors, news_of, returned
 from smm_async._poll import Poll
-from smm_async._reports import Change, LookedUp, Observation, Paused, Slice, StoreAway
-from smm_async._store import Claim, Due, News, Store, StoreAwayError
+from smm_async._reports import Change, Claimed, LookedUp, Observation, Paused, Slice, StoreAway
+from smm_async._store import Claim, Due, News, StoreAwayError
 from smm_async.errors import AccountError, ClosedError, InvalidKeyError, SmmError
 from smm_async.models import OrderId, OrderStatus
 from smm_async.panels import Panel
 
-__all__ = ["Calls", "Client", "Settings", "Tending"]
+__all__ = ["Client", "Settings", "Tending"]
 
 T = TypeVar("T")
 
@@ -73,25 +73,6 @@ class Settings:
     publish: Callable[[Sequence[Change]], object]
 
 
-@attrs.frozen
-class Calls:
-    """Calls a store from worker threads of its own, so that a slow database takes none of the program's."""
-
-    store: Store
-    limiter: anyio.CapacityLimiter
-
-    async def run(self, call: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
-        """Return what a method of the store returns. Cancelled, it is done or not begun."""
-        return await anyio.to_thread.run_sync(functools.partial(call, *args, **kwargs), limiter=self.limiter)
-
-    async def run_shielded(self, call: Callable[..., T], /, *args: Any) -> T:
-        """Return what a method of the store returns, whatever is cancelled."""
-        results: list[T] = []
-        with anyio.CancelScope(shield=True):
-            results.append(await self.run(call, *args))
-        return results[0]
-
-
 class Tending:
     """Looks up what is due at one panel."""
 
@@ -105,11 +86,11 @@ class Tending:
         self._health = Health()
         self._troubles = 0
         self._is_stopping = False
-        self._alarm = anyio.Event()
+        self._wakeup = Wakeup()
 
     def wake(self) -> None:
         """Look at once whether something is due."""
-        self._alarm.set()
+        self._wakeup.tell()
 
     def stop(self) -> None:
         """Claim nothing more."""
@@ -135,41 +116,46 @@ class Tending:
                 group.cancel_scope.cancel()
         if work.failures:
             raise work.failures[0]
-        return work.slice()
+        # Only to see when something is due next: what was looked up meanwhile is due at other times than before.
+        left = Claim() if until == math.inf else await self._claim(limit=0)
+        return Slice(work.orders, work.ended, left.wait)
 
     def _is_over(self, work: _Work) -> bool:
         return self._is_stopping or bool(work.failures) or anyio.current_time() >= work.until
 
     async def _take(self, work: _Work, group: anyio.abc.TaskGroup) -> None:
         """Begin with one claim; or wait until there may be one."""
-        self._alarm = anyio.Event()
         if self._is_over(work):
             work.slots.release()
             return
+        alarm = self._wakeup.event
         claim = await self._claim()
         if claim.rows:
-            work.due_at = anyio.current_time()
             group.start_soon(self._serve, claim, work)
             # Where nothing can be recorded, more claims would only be lookups for nothing.
             if self._troubles:
-                await self._sleep(self._backoff(), work)
+                await self._sleep(self._backoff(), work, alarm)
             return
         work.slots.release()
-        work.due_at = math.inf if claim.wait is None else anyio.current_time() + claim.wait
-        if work.due_at < work.until or work.until == math.inf:
-            await self._sleep(self._pause_before_next(claim), work)
-        else:
-            # Nothing will be due in this slice any more.
-            work.until = -math.inf
+        if not self._is_done(work, claim):
+            await self._sleep(self._pause_before_next(claim), work, alarm)
 
-    async def _claim(self) -> Claim:
+    def _is_done(self, work: _Work, claim: Claim) -> bool:
+        """Return whether nothing will be due in this slice any more, and have it end then."""
+        is_idle = work.slots.value == _CLAIMS_AT_ONCE and work.until != math.inf
+        if not is_idle or (claim.wait is not None and anyio.current_time() + claim.wait < work.until):
+            return False
+        work.until = -math.inf
+        return True
+
+    async def _claim(self, *, limit: int | None = None) -> Claim:
         settings, batch = self._settings, self._batch()
         requests = 1 if self._health.failures else self._requests_per_claim()
         try:
             claim = await self._calls.run(
                 self._store.claim,
                 self._name,
-                limit=batch * requests,
+                limit=batch * requests if limit is None else limit,
                 batch=batch,
                 lease=settings.lease,
                 ahead=settings.ahead,
@@ -195,43 +181,46 @@ class Tending:
         wait = self._settings.idle if claim.wait is None else min(claim.wait, self._settings.idle)
         return wait + spread
 
-    async def _sleep(self, seconds: float, work: _Work) -> None:
-        """Wait, until something is added here, or it is over."""
+    async def _sleep(self, seconds: float, work: _Work, alarm: anyio.Event) -> None:
+        """Wait, until something is added here, something is done, or it is over."""
         with anyio.move_on_after(min(seconds, work.until - anyio.current_time())):
-            await self._alarm.wait()
+            await alarm.wait()
 
     async def _serve(self, claim: Claim, work: _Work) -> None:
         began_at = anyio.current_time()
+        answers: Mapping[str, Answer] = {}
+        changes: Sequence[Change] = ()
+        self._observe(Claimed(self._name, len(claim.rows), claim.lag))
         try:
             answers = await self._look_up(claim.rows)
-            changes = await self._write_down(claim.rows, answers, work)
+            changes = await self._write_down(claim.rows, answers)
         except anyio.get_cancelled_exc_class():
             await self._give_back(claim.rows)
             raise
         except ClosedError as error:
             work.failures.append(error)
             self.wake()
-            return
         except Exception as error:  # noqa: BLE001  a bug, of whoever handles ends maybe: the rows come back by themselves
             self._note_trouble(error)
-            return
         finally:
             work.slots.release()
+            if work.until != math.inf:
+                self.wake()
+        ended = sum(change.end is not None for change in changes)
         work.orders += len(answers)
-        work.ended += sum(change.end is not None for change in changes)
-        if answers:
-            self._observe(
-                LookedUp(
-                    self._name,
-                    orders=len(answers),
-                    requests=-(-len(answers) // self._batch()),
-                    seconds=anyio.current_time() - began_at,
-                    lag=claim.lag,
-                    changed=len(changes),
-                    ended=sum(change.end is not None for change in changes),
-                    errors=count_errors(answers),
-                )
+        work.ended += ended
+        self._observe(
+            LookedUp(
+                panel=self._name,
+                claimed=len(claim.rows),
+                orders=len(answers),
+                requests=-(-len(answers) // self._batch()),
+                seconds=anyio.current_time() - began_at,
+                changed=len(changes),
+                ended=ended,
+                errors=count_errors(answers),
             )
+        )
 
     async def _look_up(self, rows: Sequence[Due]) -> Mapping[str, Answer]:
         """Return the answers by order, none where they must not be touched."""
@@ -284,14 +273,12 @@ class Tending:
         await self._repeat(functools.partial(self._store.pause, self._name, seconds))
         self._observe(Paused(self._name, seconds, error))
 
-    async def _write_down(self, rows: Sequence[Due], answers: Mapping[str, Answer], work: _Work) -> list[Change]:
+    async def _write_down(self, rows: Sequence[Due], answers: Mapping[str, Answer]) -> list[Change]:
         """Record the answers, give back what was not asked for, and return what is new."""
         news = [self._news(row, answers.get(row.order)) for row in rows]
         accepted = await self._repeat(functools.partial(self._store.record, news)) or set[int]()
         changes: list[Change] = []
         for row, part in zip(rows, news, strict=True):
-            if part.end is None:
-                work.due_at = min(work.due_at, anyio.current_time() + part.due_in)
             if part.id in accepted and row.order in answers:
                 changes += _changes(self._name, row, part, answers[row.order])
         self._settings.publish(changes)
@@ -359,13 +346,6 @@ class _Work:
     failures: list[Exception] = attrs.field(factory=list[Exception])
     orders: int = 0
     ended: int = 0
-    due_at: float = math.inf
-    """When something is due next, as far as is known; infinity where nothing is open."""
-
-    def slice(self) -> Slice:
-        """Return what was done."""
-        due_in = None if self.due_at == math.inf else max(0.0, self.due_at - anyio.current_time())
-        return Slice(self.orders, self.ended, due_in)
 
 
 def _changes(panel: str, row: Due, news: News, answer: Answer) -> list[Change]:

@@ -61,7 +61,7 @@ def _make_app() -> App:
 
     app = App(
         name="smm-async",
-        help="Try smm_async from the command line.",
+        help="Try smm_async from the command line, and track orders.",
         version=__version__,
         result_action="return_value",
         suppress_keyboard_interrupt=False,
@@ -71,9 +71,11 @@ def _make_app() -> App:
 
 
 def _add_commands(app: App) -> None:
-    from smm_async import _demo  # noqa: PLC0415  it needs the extra, too
+    from smm_async import _demo, _track, _worker  # noqa: PLC0415  they need the extra, too
 
     app.command(_demo.demo)
+    app.command(_worker.worker)
+    app.command(_track.app)
 
 
 def _complain(sentence: str) -> None:

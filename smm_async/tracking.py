@@ -7,6 +7,7 @@ once if the handler's work is in the same database transaction.
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
@@ -15,12 +16,13 @@ from weakref import WeakSet, WeakValueDictionary
 
 import anyio
 
+from smm_async._calls_to_store import Calls, Wakeup
 from smm_async._coalesce import check_seconds, check_whole
-from smm_async._endings import LOOK_SECONDS, Changes, Ending, Endings, Events, Wakeup
+from smm_async._endings import LOOK_SECONDS, Changes, Ending, Endings, Events
 from smm_async._ids import read_id
 from smm_async._poll import Poll
 from smm_async._postgres_store import PostgresStore
-from smm_async._reports import Change, LookedUp, Observation, Paused, Slice, StoreAway
+from smm_async._reports import Change, Claimed, LookedUp, Observation, Paused, Slice, StoreAway
 from smm_async._sqlite_store import SQLiteStore
 from smm_async._store import (
     Claim,
@@ -35,13 +37,14 @@ from smm_async._store import (
     StoreError,
     Tracked,
 )
-from smm_async._tending import Calls, Client, Settings, Tending
+from smm_async._tending import Client, Settings, Tending
 from smm_async.journal import EntryState, Journal
 
 __all__ = [
     "Change",
     "Changes",
     "Claim",
+    "Claimed",
     "Due",
     "EndKind",
     "Ended",
@@ -127,9 +130,9 @@ class Tracker:
         self._store = store
         self._clients = dict(clients)
         self._paces = {name: pace.get(name) if isinstance(pace, Mapping) else pace for name in clients}
-        for seconds in self._paces.values():
-            if seconds is not None:
-                check_seconds("pace", seconds, least=0.0001)
+        horizon = (lease - budget) * _RESERVED
+        for name, requests in self._paces.items():
+            _check_pace(name, requests, horizon)
         self._settings = Settings(
             poll=poll,
             lease=lease,
@@ -137,7 +140,7 @@ class Tracker:
             idle=idle,
             max_misses=max_misses,
             window=min(lease, _RECORD_SECONDS),
-            horizon=(lease - budget) * _RESERVED,
+            horizon=horizon,
             rng=rng or random.Random(),  # noqa: S311  no secret is drawn
             observe=observe,
             publish=self._publish,
@@ -333,4 +336,13 @@ def _check_client(name: str, client: Client, lease: float) -> None:
     check_seconds("lease", lease, least=0.0)
     if lease <= client.budget:
         message = f"lease must be longer than {client.budget:g} s, the budget of a lookup at {name!r}, not {lease!r}."
+        raise ValueError(message)
+
+
+def _check_pace(name: str, pace: float | None, horizon: float) -> None:
+    if pace is None:
+        return
+    slowest = 4 / horizon
+    if isinstance(pace, bool) or not slowest <= pace < math.inf:
+        message = f"pace must be at least {slowest:.2g} requests a second to {name!r}, for this lease, not {pace!r}."
         raise ValueError(message)

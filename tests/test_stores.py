@@ -1,29 +1,17 @@
 """The stores, by the suite that anybody's store can run."""
 
-import time
-
 import pytest
 
 from smm_async.conformance import StoreConformance
 from smm_async.tracking import PostgresStore, SQLiteStore
 from tests.databases import postgres_schema, postgres_url  # noqa: F401  fixtures
+from tests.trackers import Clock
 
 MOMENTS = {
     "smm_panel": ["turn", "paused_until"],
     "smm_order": ["due_at", "added_at", "changed_at", "ended_at"],
     "smm_event": ["at", "taken_until"],
 }
-
-
-class Clock:
-    """A clock that goes, and can be put on."""
-
-    def __init__(self):
-        self.ahead = 0.0
-
-    def __call__(self):
-        """Return seconds since 1970."""
-        return time.time() + self.ahead
 
 
 class SQLiteConformance(StoreConformance):
@@ -69,3 +57,11 @@ class TestPostgres(StoreConformance):
                 schema = '"' + self.place[1].replace('"', '""') + '"'
                 changes = ", ".join(f"{column} = {column} - interval '{seconds} seconds'" for column in columns)
                 db.execute(f"update {schema}.{table} set {changes}")
+
+
+def test_suite_says_what_it_needs():
+    """Whoever forgets to say how a store is made, or how time passes, is told."""
+    with pytest.raises(NotImplementedError):
+        StoreConformance().make_store()
+    with pytest.raises(NotImplementedError):
+        StoreConformance().advance(SQLiteStore(), 1.0)

@@ -1,0 +1,181 @@
+"""What `smm-async track` does: add orders to a store, list and export them, and show figures."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+import anyio
+from cyclopts import App, Parameter
+from cyclopts.validators import Number
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from smm_async._store_urls import store_at
+from smm_async.journal import Journal
+from smm_async.tracking import Store, StoreError, Tracked, Tracker
+
+__all__ = ["app"]
+
+_FAILED: Final = 1
+_PAGE: Final = 1000
+
+StoreUrl = Annotated[str, Parameter(env_var="SMM_STORE")]
+Which = Literal["all", "open", "ended"]
+
+app = App(name="track", help="Add orders to a store of tracked orders, and look into it.")
+
+
+@app.command
+def add(
+    panel: str,
+    orders: Annotated[tuple[str, ...], Parameter(negative="")] = (),
+    *,
+    store: StoreUrl,
+    stdin: Annotated[bool, Parameter(negative="")] = False,
+    journal: Path | None = None,
+) -> int:
+    """Track orders from now on. What is tracked already stays as it is.
+
+    Args:
+        panel: The name of their panel, as workers have it.
+        orders: Their ids.
+        store: Where the orders are: sqlite:///orders.db or postgresql://user@host/database.
+        stdin: Read ids from the standard input, too, any white space between them.
+        journal: A journal through which orders were placed, to track them all.
+    """
+    given = [*orders, *(sys.stdin.read().split() if stdin else ())]
+
+    async def run(place: Store) -> None:
+        async with Tracker(place, {}) as tracker:
+            added = await tracker.add(panel, given)
+            if journal is not None:
+                added += await tracker.add_placed(panel, Journal(journal))
+        sys.stdout.write(f"{added} added\n")
+
+    return _with_store(store, lambda place: anyio.run(run, place))
+
+
+@app.command(name="list")
+def list_(
+    *,
+    store: StoreUrl,
+    panel: str | None = None,
+    which: Which = "open",
+    limit: Annotated[int, Parameter(validator=Number(gte=1))] = 50,
+) -> int:
+    """Show orders, those that were added first at the top.
+
+    Args:
+        store: Where the orders are: sqlite:///orders.db or postgresql://user@host/database.
+        panel: Only those of one panel.
+        which: Which ones.
+        limit: How many at most.
+    """
+
+    def show(place: Store) -> None:
+        table = _make_table("panel", "order", "status", "charge", "remains", "currency", "changed", "ended")
+        for place_in_list, tracked in enumerate(_orders(place, panel, which, min(limit, _PAGE))):
+            if place_in_list == limit:
+                break
+            row = _plain(tracked)
+            names = ("panel", "order", "status", "charge", "remains", "currency", "changed_at", "ended_at")
+            table.add_row(*("" if row[name] is None else str(row[name]) for name in names))
+        Console(highlight=False).print(table)
+
+    return _with_store(store, show)
+
+
+@app.command
+def export(*, store: StoreUrl, panel: str | None = None, which: Which = "all") -> int:
+    """Write orders to the standard output, each as a line of JSON.
+
+    Args:
+        store: Where the orders are: sqlite:///orders.db or postgresql://user@host/database.
+        panel: Only those of one panel.
+        which: Which ones.
+    """
+
+    def write(place: Store) -> None:
+        for tracked in _orders(place, panel, which, _PAGE):
+            sys.stdout.write(f"{json.dumps(_plain(tracked))}\n")
+
+    return _with_store(store, write)
+
+
+@app.command
+def stats(*, store: StoreUrl, as_json: Annotated[bool, Parameter(name="--json", negative="")] = False) -> int:
+    """Show how many orders are open, due, late and ended, for each panel.
+
+    Args:
+        store: Where the orders are: sqlite:///orders.db or postgresql://user@host/database.
+        as_json: Write a line of JSON for each panel.
+    """
+
+    def show(place: Store) -> None:
+        table = _make_table("panel", "open", "due", "lag", "ended", "events", "paused")
+        for row in place.stats():
+            if as_json:
+                figures = {"open": row.open, "due": row.due, "lag": row.lag, "ended": row.ended, "events": row.events}
+                sys.stdout.write(f"{json.dumps({'panel': row.panel, **figures, 'paused': row.paused})}\n")
+            counts = [f"{row.open:,}", f"{row.due:,}", f"{row.lag:.1f} s", f"{row.ended:,}", f"{row.events:,}"]
+            table.add_row(row.panel, *counts, f"{row.paused:.0f} s" if row.paused else "")
+        if not as_json:
+            Console(highlight=False).print(table)
+
+    return _with_store(store, show)
+
+
+def _with_store(url: str, call: Callable[[Store], object]) -> int:
+    """Call what needs an open store, and return the exit code."""
+    try:
+        place = store_at(url)
+        place.open()
+        try:
+            call(place)
+        finally:
+            place.close()
+    except (StoreError, ValueError, ImportError) as error:
+        sys.stderr.write(f"{error}\n")
+        return _FAILED
+    return 0
+
+
+def _orders(place: Store, panel: str | None, which: Which, size: int) -> Iterator[Tracked]:
+    is_open = None if which == "all" else which == "open"
+    after = 0
+    while page := place.page(panel, after=after, limit=size, is_open=is_open):
+        yield from (tracked for _, tracked in page)
+        after = page[-1][0]
+
+
+def _make_table(*titles: str) -> Table:
+    table = Table(box=box.SIMPLE_HEAD)
+    for title in titles:
+        table.add_column(title)
+    return table
+
+
+def _plain(tracked: Tracked) -> dict[str, Any]:
+    """Return an order as JSON can say it: money and moments as text."""
+    return {
+        "key": tracked.key,
+        "panel": tracked.panel,
+        "order": tracked.order,
+        "version": tracked.version,
+        "status": tracked.status,
+        "state": tracked.state and tracked.state.value,
+        "charge": None if tracked.charge is None else str(tracked.charge),
+        "start_count": tracked.start_count,
+        "remains": tracked.remains,
+        "currency": tracked.currency,
+        "misses": tracked.misses,
+        "added_at": tracked.added_at.isoformat(timespec="seconds"),
+        "changed_at": tracked.changed_at.isoformat(timespec="seconds"),
+        "due_at": tracked.due_at.isoformat(timespec="seconds"),
+        "ended_at": tracked.ended_at and tracked.ended_at.isoformat(timespec="seconds"),
+    }

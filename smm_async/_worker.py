@@ -1,0 +1,174 @@
+"""What `smm-async worker` does: look up what is due in a store, until it is stopped, and show how it goes."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import signal
+import sys
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, ExitStack
+from typing import Annotated, Final, Literal
+
+import anyio
+from cyclopts import Parameter
+from cyclopts.validators import Number
+from rich.console import Console
+from rich.live import Live
+
+import smm_async as smm
+from smm_async import panels
+from smm_async._figures import Figures, make_lines, make_table
+from smm_async._store_urls import store_at
+from smm_async.tracking import PanelStats, Poll, StoreAwayError, StoreError, Tracker
+
+__all__ = ["worker"]
+
+_LOG: Final = logging.getLogger("smm_async.worker")
+
+_FAILED: Final = 1
+_STOPPED: Final = 130
+_REDRAW_SECONDS: Final = 0.5
+_LINE_SECONDS: Final = 10.0
+# It reads every order, so not more often than anybody needs it.
+_STATS_SECONDS: Final = 15.0
+_KEY: Final = "SMM_KEY"
+_SEED_PANELS: Final = {"d3mworld": panels.D3MWORLD, "1dg": panels.ONE_DG}
+
+StoreUrl = Annotated[str, Parameter(env_var="SMM_STORE")]
+Seconds = Annotated[float, Parameter(validator=Number(gt=0))]
+
+
+def worker(
+    *,
+    store: StoreUrl,
+    panel: Annotated[tuple[str, ...], Parameter(negative="")],
+    backend: Literal["asyncio", "trio"] = "asyncio",
+    shortest: Seconds = 15.0,
+    factor: Annotated[float, Parameter(validator=Number(gt=0))] = 0.1,
+    longest: Seconds = 900.0,
+    lease: Seconds = 120.0,
+    budget: Seconds = 30.0,
+    pace: Annotated[float | None, Parameter(validator=Number(gt=0))] = None,
+    max_in_flight: Annotated[int, Parameter(validator=Number(gte=1))] = 8,
+) -> int:
+    """Look up tracked orders until it is stopped. Any number of workers share a store.
+
+    A signal lets it record what is on its way, and leave; a second one ends it at once.
+
+    Args:
+        store: Where the orders are: sqlite:///orders.db or postgresql://user@host/database.
+        panel: A panel to look up, as NAME=ADDRESS, or NAME=d3mworld, NAME=1dg; may be given more than once. Its key is
+            in the variable SMM_KEY_NAME, or in SMM_KEY.
+        backend: The event loop.
+        shortest: Seconds between two lookups of an order, at least.
+        factor: The share of the time since its last change after which an order is looked up again.
+        longest: Seconds between two lookups of an order, at most.
+        lease: Seconds after which the orders of a worker that died are taken by others.
+        budget: Seconds that a lookup may take, with repetition.
+        pace: Requests a second to each panel, among all workers.
+        max_in_flight: Requests to a panel on their way at the same time, of this worker.
+    """
+    try:
+        poll = Poll(shortest=shortest, factor=factor, longest=longest)
+        place = store_at(store)
+        clients = dict(_make_client(text, budget, max_in_flight) for text in panel)
+        figures = Figures()
+        tracker = Tracker(place, clients, poll=poll, lease=lease, pace=pace, observe=figures.note)
+    except (ValueError, ImportError) as error:
+        sys.stderr.write(f"{error}\n")
+        return _FAILED
+    return anyio.run(_work, tracker, clients, figures, backend=backend)
+
+
+def _make_client(text: str, budget: float, max_in_flight: int) -> tuple[str, smm.Client]:
+    """Return a panel's name and the client for it, by what the command line says.
+
+    Raises:
+        ValueError: the text is none, there is no key, or the client refuses something.
+    """
+    name, _, address = text.partition("=")
+    if not name or not address:
+        message = f"--panel is NAME=ADDRESS, not {text!r}."
+        raise ValueError(message)
+    variable = f"{_KEY}_{re.sub('[^A-Z0-9]', '_', name.upper())}"
+    # No longer than this call: a frame that stays would show it to whoever prints tracebacks with their locals.
+    key = os.environ.get(variable) or os.environ.get(_KEY)
+    if not key:
+        message = f"There is no key for panel {name!r}: put it into {variable}, or into {_KEY}."
+        raise ValueError(message)
+    panel = _SEED_PANELS.get(address, address)
+    return name, smm.Client(panel, key=key, budget=budget, max_in_flight=max_in_flight)
+
+
+async def _work(tracker: Tracker, clients: Mapping[str, smm.Client], figures: Figures) -> int:
+    """Return the exit code."""
+    console = Console(highlight=False)
+    async with AsyncExitStack() as stack:
+        for client in clients.values():
+            await stack.enter_async_context(client)
+        try:
+            await stack.enter_async_context(tracker)
+        except StoreError as error:
+            sys.stderr.write(f"{error}\n")
+            return _FAILED
+        if not console.is_terminal:
+            logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+        return await _run(tracker, figures, console, list(clients))
+
+
+async def _run(tracker: Tracker, figures: Figures, console: Console, names: Sequence[str]) -> int:
+    caught: list[signal.Signals] = []
+    with ExitStack() as stack:
+        try:
+            signals = stack.enter_context(anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM))
+        except NotImplementedError:  # asyncio on Windows, which cancels this task at Ctrl-C by itself
+            signals = None
+        async with anyio.create_task_group() as group:
+            if signals is not None:
+                group.start_soon(_stop_at_signal, signals, tracker, group.cancel_scope, caught)
+            group.start_soon(_show_live if console.is_terminal else _log_lines, tracker, figures, console, names)
+            await tracker.run()
+            group.cancel_scope.cancel()
+    return _STOPPED if signal.SIGINT in caught else 0
+
+
+async def _stop_at_signal(
+    signals: AsyncIterator[signal.Signals],
+    tracker: Tracker,
+    scope: anyio.CancelScope,
+    caught: list[signal.Signals],
+) -> None:
+    async for signum in signals:
+        if caught:
+            scope.cancel()
+        caught.append(signum)
+        tracker.stop()
+
+
+async def _log_lines(tracker: Tracker, figures: Figures, _: Console, names: Sequence[str]) -> None:
+    _LOG.info("Working for %s.", ", ".join(names))
+    while True:
+        await anyio.sleep(_LINE_SECONDS)
+        for line in make_lines(figures.panels, await _stats(tracker), anyio.current_time()):
+            _LOG.info("%s", line)
+
+
+async def _show_live(tracker: Tracker, figures: Figures, console: Console, _: Sequence[str]) -> None:
+    stats: Sequence[PanelStats] = ()
+    next_at = anyio.current_time()
+    with Live(console=console, auto_refresh=False) as live:
+        while True:
+            now = anyio.current_time()
+            if now >= next_at:
+                stats, next_at = await _stats(tracker), now + _STATS_SECONDS
+            live.update(make_table(figures.panels, stats, now), refresh=True)
+            await anyio.sleep(_REDRAW_SECONDS)
+
+
+async def _stats(tracker: Tracker) -> Sequence[PanelStats]:
+    try:
+        return await tracker.stats()
+    except StoreAwayError:
+        return ()

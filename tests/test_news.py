@@ -1,0 +1,119 @@
+"""What the answer to a lookup means for a tracked order: decisions without a store or a loop."""
+
+import pytest
+
+import smm_async as smm
+from smm_async._news import Health, news_of, returned
+from smm_async._poll import Poll
+from smm_async._store import Due, EndKind
+from smm_async.models import OrderState
+from tests.trackers import DONE, GOING, status
+
+POLL = Poll(shortest=10.0, factor=0.1, longest=1000.0)
+
+
+def due(**fields):
+    """Return an order that was claimed."""
+    whole = {"id": 1, "order": "7", "claim": 3, "version": 2, "status": "In progress", "silence": 2000.0, "misses": 4}
+    return Due(**whole | fields)
+
+
+def news(answer, *, lot=0.5, max_misses=10, **fields):
+    """Return what is written down about an order after an answer."""
+    return news_of(due(**fields), answer, poll=POLL, max_misses=max_misses, lot=lot)
+
+
+def test_same_word_is_asked_for_in_proportion_to_silence():
+    """An order that has not changed is asked for after a tenth of its silence, more or less."""
+    assert [news(GOING, lot=lot).due_in for lot in (0.0, 0.5, 1.0)] == pytest.approx([180, 200, 220])
+
+
+def test_new_word_is_asked_for_soon():
+    """An order that has just changed is asked for after the shortest time, and its misses are forgotten."""
+    heard = news(GOING, status="Pending")
+
+    assert (heard.due_in, heard.misses, heard.status, heard.state) == (10.0, 0, "In progress", "In progress")
+
+
+def test_terminal_word_ends_it():
+    """What has ended for the panel has ended."""
+    assert news(DONE).end is EndKind.ENDED
+
+
+def test_word_that_nobody_knows_ends_nothing():
+    """An unknown word is no end, and is kept."""
+    heard = news(status(OrderState.UNKNOWN))
+
+    assert (heard.end, heard.state) == (None, "Unknown")
+
+
+@pytest.mark.parametrize("error", [smm.UnknownOrderError("no"), smm.UnresolvedError("nothing")], ids=repr)
+def test_missing_order_is_asked_for_less_and_less(error):
+    """Each miss doubles the time to the next question, and nothing else that is known changes."""
+    first, fifth = news(error, misses=0, silence=0.0), news(error, misses=4, silence=0.0)
+
+    assert [(part.misses, part.due_in, part.status, part.end) for part in (first, fifth)] == [
+        (1, 20.0, None, None),
+        (5, 320.0, None, None),
+    ]
+    assert news(error, misses=9).end is EndKind.UNKNOWN
+    assert news(error, misses=9, max_misses=None).end is None
+
+
+def test_panel_s_trouble_is_no_miss():
+    """What the panel did not get to is asked for again, a little later."""
+    error = news(smm.NoAnswerError("down"), silence=0.0)
+
+    assert (error.misses, error.due_in, error.status, error.end) == (4, 20.0, None, None)
+
+
+def test_what_goes_back_goes_as_it_came():
+    """An order that was not asked for is due at once, with all that is known."""
+    back = returned(due())
+
+    assert (back.id, back.claim, back.version, back.due_in, back.misses, back.status) == (1, 3, 2, 0.0, 4, None)
+
+
+def test_panel_that_names_nothing_has_not_answered():
+    """Ten ids and more without one of them in the answer are the panel's trouble; fewer may all be missing."""
+    health = Health()
+    few = {str(id_): smm.UnresolvedError("nothing") for id_ in range(9)}
+    many = {**few, "9": smm.UnresolvedError("nothing")}
+
+    assert (health.read(few), health.failures) == (few, 0)
+    assert {type(answer) for answer in health.read(many).values()} == {smm.NoAnswerError}
+    assert health.failures == 1
+    assert health.read({**many, "10": GOING})["9"] is many["9"]
+    assert health.failures == 0
+
+
+def test_pauses_grow_with_failures():
+    """From the third claim in a row without any answer on all workers pause, ever longer, up to five minutes."""
+    health, pauses = Health(), []
+    for _ in range(100):
+        answers = health.read({"1": smm.NoAnswerError("down")})
+        pauses.append(health.pause(list(answers.values())))
+
+    assert pauses[:6] == [0.0, 0.0, 5.0, 10.0, 20.0, 40.0]
+    assert pauses[-1] == 300.0
+    health.read({"1": GOING})
+    assert health.pause([GOING]) == 0.0
+
+
+def test_wish_of_the_panel_is_followed_within_reason():
+    """A panel that asks for a pause gets it, an hour at most; of several wishes the longest counts."""
+    limited, closed = smm.RateLimitedError("slow"), smm.MaintenanceError("closed")
+    limited.retry_after, closed.retry_after = 20.0, 10.0
+    forever = smm.RateLimitedError("slow")
+    forever.retry_after = 1e9
+
+    assert Health().pause([limited, GOING, closed, smm.RateLimitedError("slow")]) == 20.0
+    assert Health().pause([forever]) == 3600.0
+
+
+def test_refused_key_pauses_for_long():
+    """A refused key is not tried again for five minutes, and then with little."""
+    health = Health()
+
+    assert health.refused() == 300.0
+    assert health.failures == 1

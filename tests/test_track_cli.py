@@ -1,0 +1,150 @@
+"""The command `smm-async track`: orders go into a store and can be seen there."""
+
+import io
+import json
+import sys
+from decimal import Decimal
+
+import pytest
+
+import smm_async as smm
+from smm_async._track import _PAGE
+from smm_async.cli import main
+from smm_async.tracking import EndKind, News, SQLiteStore
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """The address of a store that is not there yet, as the environment has it."""
+    url = f"sqlite:///{tmp_path}/orders.db"
+    monkeypatch.setenv("SMM_STORE", url)
+    return url
+
+
+@pytest.fixture
+def store(place):
+    """An open store with orders 1 to 3, of which the first has ended, and the second is known."""
+    store = SQLiteStore(place.removeprefix("sqlite:///"))
+    store.open()
+    store.add("alpha", ["1", "2", "3"])
+    rows = store.claim("alpha", limit=9, batch=9, lease=60, ahead=0, horizon=60).rows
+    one, two = (row for row in rows if row.order in {"1", "2"})
+    end = News(one.id, one.claim, 1, 0.0, status="Completed", state="Completed", end=EndKind.ENDED)
+    heard = News(two.id, two.claim, 1, 9.0, status="In progress", state="In progress", charge=Decimal("0.50"))
+    store.record([end, heard])
+    yield store
+    store.close()
+
+
+def test_orders_are_added_once(place, capsys):
+    """Orders are given by their ids, and counted if they are new."""
+    assert main(["track", "add", "alpha", "1", "2", "--store", place]) == 0
+    assert main(["track", "add", "alpha", "2", "3", "--store", place]) == 0
+
+    assert capsys.readouterr().out == "2 added\n1 added\n"
+
+
+def test_orders_are_read_from_the_input(place, capsys, monkeypatch):
+    """Very many orders come through a pipe."""
+    monkeypatch.setattr(sys, "stdin", io.StringIO("1\n2 3\n"))
+
+    assert main(["track", "add", "alpha", "3", "--stdin"]) == 0
+    assert capsys.readouterr().out == "3 added\n"
+
+
+async def fill(journal):
+    """Put one placed order into a journal."""
+    await journal.begin("ref", "add", {}, attempt="a", within=1.0)
+    await journal.finish("ref", smm.EntryState.PLACED, attempt="a", order="77")
+
+
+def test_driver_that_is_missing_is_said(monkeypatch, capsys):
+    """Without psycopg there is one sentence that says what to install."""
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+
+    assert main(["track", "stats", "--store", "postgresql://somewhere/orders"]) == 1
+    assert "pip install 'smm_async[postgres]'" in capsys.readouterr().err
+
+
+def test_orders_of_a_journal_are_added(place, tmp_path, capsys):
+    """A journal's orders need not be listed."""
+    import anyio  # noqa: PLC0415  only here
+
+    anyio.run(fill, smm.Journal(tmp_path / "journal.db"))
+
+    assert main(["track", "add", "alpha", "--journal", str(tmp_path / "journal.db")]) == 0
+    assert capsys.readouterr().out == "1 added\n"
+
+
+def test_orders_are_listed(store, capsys):
+    """A list shows the open orders, the ended ones, or all, up to a limit."""
+    shown = []
+    for options in ([], ["--which", "ended"], ["--which", "all", "--limit", "2"], ["--panel", "beta"]):
+        assert main(["track", "list", *options]) == 0
+        shown.append([line.split()[1] for line in capsys.readouterr().out.splitlines() if "alpha" in line])
+
+    assert shown == [["2", "3"], ["1"], ["1", "2"], []]
+
+
+def test_orders_are_exported(store, capsys):
+    """An export has everything that is known, each order in a line of JSON."""
+    assert main(["track", "export"]) == 0
+
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [row["key"] for row in rows] == ["alpha/1", "alpha/2", "alpha/3"]
+    assert (rows[0]["state"], rows[0]["ended_at"][-6:]) == ("Completed", "+00:00")
+    assert (rows[1]["charge"], rows[1]["ended_at"], rows[2]["status"]) == ("0.50", None, None)
+
+
+def test_export_goes_page_by_page(place, capsys):
+    """More orders than are read at a time are all there."""
+    store = SQLiteStore(place.removeprefix("sqlite:///"))
+    store.open()
+    store.add("alpha", [str(number) for number in range(_PAGE + 1)])
+    store.close()
+
+    assert main(["track", "export", "--which", "open"]) == 0
+    assert capsys.readouterr().out.count("\n") == _PAGE + 1
+
+
+def test_list_goes_page_by_page(place, capsys):
+    """A long list has as many rows as there are, or as were asked for."""
+    store = SQLiteStore(place.removeprefix("sqlite:///"))
+    store.open()
+    store.add("alpha", [str(number) for number in range(_PAGE + 5)])
+    store.close()
+    shown = []
+    for limit in (_PAGE + 1, _PAGE + 9):
+        assert main(["track", "list", "--limit", str(limit)]) == 0
+        shown.append(capsys.readouterr().out.count("alpha"))
+
+    assert shown == [_PAGE + 1, _PAGE + 5]
+
+
+def test_figures_are_shown(store, capsys):
+    """Figures come as a table, or as lines of JSON."""
+    store.pause("alpha", 100.0)
+    assert main(["track", "stats"]) == 0
+    assert main(["track", "stats", "--json"]) == 0
+
+    *table, line = capsys.readouterr().out.splitlines()
+    assert "alpha" in "".join(table)
+    row = json.loads(line)
+    assert (row["open"], row["due"], row["ended"], row["events"]) == (2, 0, 1, 1)
+    assert 90 < row["paused"] <= 100
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["add", "alpha", "1,2"], "order id"),
+        (["add", "", "1"], "name"),
+        (["stats", "--store", "mysql://host"], "A store is"),
+        (["list", "--store", "sqlite:////nowhere/at/all.db"], "cannot be used for now"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_cannot_work_is_said_in_one_line(arguments, words, place, capsys):
+    """A wrong argument ends with exit code 1 and a sentence."""
+    assert main(["track", *arguments]) == 1
+    assert words in capsys.readouterr().err

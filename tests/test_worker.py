@@ -1,0 +1,217 @@
+"""The command `smm-async worker`: it works until it is stopped, leaves in order, and shows how it goes."""
+
+import contextlib
+import io
+import logging
+import os
+import signal
+import threading
+import time
+
+import anyio
+import pytest
+from rich.console import Console
+
+import smm_async as smm
+from smm_async import _worker
+from smm_async._figures import Figures, make_lines, make_table
+from smm_async.cli import main
+from smm_async.tracking import (
+    Claimed,
+    LookedUp,
+    PanelStats,
+    Paused,
+    SQLiteStore,
+    StoreAway,
+    StoreAwayError,
+    Tracker,
+)
+from tests.tracking.processes import PanelProcess
+
+BACKENDS = pytest.mark.parametrize("backend", ["asyncio", "trio"])
+STATS = [PanelStats("alpha", 12_000, 34, 5.0, 6, 7, 0.0), PanelStats("beta", 1, 0, 0.0, 0, 0, 0.0)]
+
+
+@pytest.fixture(scope="module")
+def panel():
+    """A panel in a process of its own, whose orders end after one to three lookups."""
+    panel = PanelProcess(0.0, 3)
+    yield panel
+    panel.close()
+
+
+@pytest.fixture
+def store(tmp_path):
+    """A file with some orders."""
+    store = SQLiteStore(tmp_path / "orders.db")
+    store.open()
+    store.add("alpha", [str(order) for order in range(1, 31)])
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def arguments(panel, tmp_path, monkeypatch):
+    """Return what starts a worker."""
+    monkeypatch.setenv("SMM_KEY_ALPHA", "made-up-key")
+    place = f"sqlite:///{tmp_path}/orders.db"
+    return ["worker", "--store", place, "--panel", f"alpha={panel.url}", "--shortest", "0.05", "--longest", "0.1"]
+
+
+@contextlib.contextmanager
+def stopped_when(is_done, *signals):
+    """Send signals to this process once something is true."""
+
+    def send():
+        while not is_done():
+            time.sleep(0.01)
+        for signum in signals:
+            os.kill(os.getpid(), signum)
+            time.sleep(0.1)
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    yield
+    thread.join()
+
+
+def has_ended(store):
+    """Return what says whether all orders have ended."""
+    return lambda: sum(row.ended for row in store.stats()) == 30
+
+
+@BACKENDS
+def test_worker_works_until_it_is_stopped(backend, arguments, store, monkeypatch, caplog):
+    """Every order ends; lines say how it goes; asked to end, the worker leaves with exit code 0."""
+    monkeypatch.setattr(_worker, "_LINE_SECONDS", 0.05)
+    caplog.set_level(logging.INFO, "smm_async.worker")
+
+    with stopped_when(lambda: has_ended(store)() and "ids per request" in caplog.text, signal.SIGTERM):
+        code = main([*arguments, "--backend", backend])
+
+    assert code == 0
+    assert "Working for alpha." in caplog.text
+
+
+@BACKENDS
+def test_worker_shows_itself_on_a_terminal(backend, arguments, store, monkeypatch, capsys):
+    """On a terminal a table is drawn again and again, and Ctrl-C ends it with its own exit code."""
+    screen = io.StringIO()
+    monkeypatch.setattr(_worker, "Console", lambda **_: Console(file=screen, force_terminal=True, width=200))
+    monkeypatch.setattr(_worker, "_REDRAW_SECONDS", 0.01)
+
+    with stopped_when(lambda: has_ended(store)() and "30" in screen.getvalue(), signal.SIGINT):
+        code = main([*arguments, "--backend", backend])
+
+    assert code == 130
+    assert capsys.readouterr().err == "Stopped.\n"
+    assert [word for word in ("alpha", "in flight", "ids per request", "lag") if word not in screen.getvalue()] == []
+
+
+@BACKENDS
+def test_second_signal_ends_it_at_once(backend, arguments, store, monkeypatch, capsys):
+    """Who does not want to wait for what is on its way asks twice."""
+    running = threading.Event()
+
+    async def run(self):
+        running.set()
+        await anyio.sleep_forever()
+
+    monkeypatch.setattr(Tracker, "run", run)
+
+    with stopped_when(running.is_set, signal.SIGINT, signal.SIGINT):
+        assert main([*arguments, "--backend", backend]) == 130
+
+
+def test_worker_without_signals_works(arguments, store, monkeypatch):
+    """Where a loop cannot wait for signals, the worker runs without."""
+
+    def refuse(*signals):
+        raise NotImplementedError
+
+    async def run(self):
+        pass
+
+    monkeypatch.setattr(anyio, "open_signal_receiver", refuse)
+    monkeypatch.setattr(Tracker, "run", run)
+
+    assert main(arguments) == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (["--panel", "beta=http://127.0.0.1/"], "SMM_KEY_BETA"),
+        (["--panel", "beta"], "NAME=ADDRESS"),
+        (["--store", "mysql://host"], "sqlite:///orders.db"),
+        (["--shortest", "5"], "longest must be at least shortest"),
+        (["--lease", "10"], "longer than 30 s"),
+        (["--panel", "alpha=http://panel.example/"], "https"),
+    ],
+    ids=lambda value: value[1] if isinstance(value, list) else "",
+)
+def test_what_cannot_work_is_said_in_one_line(changes, words, arguments, capsys):
+    """A wrong setting ends with exit code 1 and a sentence, before anything is sent; no key is in it."""
+    if changes[0] in arguments and changes[0] != "--panel":
+        arguments[arguments.index(changes[0]) + 1] = changes[1]
+        changes = ()
+
+    assert main([*arguments, *changes]) == 1
+
+    err = capsys.readouterr().err
+    assert words in err
+    assert err.count("\n") == 1
+    assert "made-up-key" not in err
+
+
+def test_seed_panels_are_known_by_name(monkeypatch):
+    """The panels that the package describes need no address; one key may be for all."""
+    monkeypatch.setenv("SMM_KEY", "made-up-key")
+
+    name, client = _worker._make_client("my-1dg=1dg", 30.0, 8)
+
+    assert (name, client.panel) == ("my-1dg", smm.panels.ONE_DG)
+
+
+def test_store_that_is_no_store_is_said(arguments, tmp_path, capsys):
+    """A file that is something else ends with exit code 1."""
+    (tmp_path / "orders.db").write_text("Not a database at all." * 100)
+
+    assert main(arguments) == 1
+    assert "is no store" in capsys.readouterr().err
+
+
+async def test_figures_add_up():
+    """What a tracker reports becomes a line and a row for each panel; what is not known shows as such."""
+    figures = Figures()
+    done = {"panel": "alpha", "claimed": 300, "requests": 3, "seconds": 1.0, "changed": 5, "ended": 2}
+    for report in (
+        Claimed("alpha", 300, 1.5),
+        LookedUp(**done, orders=297, errors={"NoAnswerError": 7, "UnresolvedError": 9}),
+        Claimed("alpha", 50, 0.25),
+        Paused("alpha", 5.0, smm.NoAnswerError("down")),
+        StoreAway("alpha", StoreAwayError("away")),
+    ):
+        figures.note(report)
+
+    now = anyio.current_time()
+    lines = make_lines(figures.panels, STATS, now)
+    assert lines[0] == (
+        "alpha: 12,000 open, 34 due, 50 in flight, 297 lookups, 297 lookups/s, 99.0 ids per request, lag 0.2 s, "
+        "2 ended, errors: UnresolvedError 9, NoAnswerError 7, pauses 1, store away 1"
+    )
+    assert lines[1].startswith("beta: 1 open, 0 due, 0 in flight, 0 lookups")
+    assert lines[1].endswith("errors: none")
+    assert make_lines(figures.panels, (), now + 60)[0].startswith("alpha: ? open, ? due, 50 in flight, 297 lookups, 0 ")
+    assert make_table(figures.panels, STATS, now).row_count == 2
+
+
+async def test_figures_do_without_a_store_that_is_away(monkeypatch):
+    """While the store is away, the view goes on without what it would tell."""
+
+    async def stats(self):
+        raise StoreAwayError
+
+    monkeypatch.setattr(Tracker, "stats", stats)
+
+    assert await _worker._stats(Tracker(SQLiteStore(), {})) == ()

@@ -1,0 +1,164 @@
+"""Workers that are killed and frozen, a database that crashes: every order ends, and every end is recorded once."""
+
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from contextlib import ExitStack, closing, suppress
+
+import attrs
+
+from smm_async._store_urls import store_at
+from smm_async.tracking import StoreAwayError
+from tests.tracking.processes import ROOT, PanelProcess, Worker, database
+
+LEASE = 6.0
+OPTIONS = ["--shortest", "1", "--longest", "2", "--lease", str(LEASE), "--budget", "4"]
+LOOKUPS = 9
+CRASHES = 3
+
+
+@attrs.define
+class Result:
+    """What came of a storm."""
+
+    orders: int
+    ended: int
+    recorded: int
+    distinct: int
+    delivered: int
+    delivered_distinct: int
+    lookups: int
+    wasted: int
+    requests: int
+    seconds: float
+    done: Counter[str]
+
+    @property
+    def is_right(self):
+        """Whether the promise was kept, and lookups were not wasted."""
+        return (
+            self.orders == self.ended == self.recorded == self.distinct == self.delivered_distinct
+            and self.wasted <= 0.02 * self.lookups
+            and self.lookups >= 95 * self.requests
+        )
+
+    def __str__(self):
+        done = ", ".join(f"{count} {what}" for what, count in sorted(self.done.items()))
+        return (
+            f"{self.orders:,} orders, {self.ended:,} ended, events: {self.recorded:,} recorded, {self.distinct:,} "
+            f"distinct, {self.delivered:,} delivered, {self.delivered_distinct:,} of them distinct\n"
+            f"{self.lookups:,} lookups in {self.seconds:.0f} s, {self.wasted:,} wasted "
+            f"({100 * self.wasted / self.lookups:.2f} %), {self.lookups / self.requests:.1f} ids per request\n"
+            f"done to them: {done}"
+        )
+
+
+def storm(engine, orders, workers, seed, *, most_seconds=900.0):
+    """Track orders while everything falls over, and return what came of it."""
+    rng, done = random.Random(seed), Counter[str]()
+    with ExitStack() as stack:
+        place = stack.enter_context(database(engine))
+        panel = stack.enter_context(closing(PanelProcess(0.05, LOOKUPS)))
+        log = stack.enter_context(tempfile.TemporaryFile())
+        store = store_at(place.url)
+        store.open()
+        stack.callback(store.close)
+        store.add("alpha", [str(order) for order in range(1, orders + 1)])
+        backends = [("asyncio", "trio")[number % 2] for number in range(workers)]
+        crew = [Worker(place.url, panel.url, backend, OPTIONS, log) for backend in backends]
+        for worker in crew:
+            stack.callback(lambda worker=worker: worker.process.kill())
+        started = time.monotonic()
+        crashes = CRASHES if engine == "postgres" else 0
+        while (ended := _ended(store)) < orders and time.monotonic() < started + most_seconds:
+            time.sleep(rng.uniform(1.0, 3.0))
+            if crashes and ended > orders * (CRASHES + 1 - crashes) / (CRASHES + 2):
+                crashes -= 1
+                place.crash()
+                done["crashes of the database"] += 1
+            else:
+                _hurt(rng, crew, done)
+        seconds = time.monotonic() - started
+        # Whoever was just started does not hear signals yet.
+        time.sleep(3)
+        codes = [worker.stop() for worker in crew]
+        counted = panel.counters()
+        recorded, distinct = _events(place.url)
+        delivered = _deliver(place.url, rng, done)
+    done["workers that did not leave in order"] += sum(code != 0 for code in codes)
+    return Result(
+        orders=orders,
+        ended=ended,
+        recorded=recorded,
+        distinct=distinct,
+        delivered=len(delivered),
+        delivered_distinct=len(set(delivered)),
+        lookups=counted["ids"],
+        wasted=counted["late"],
+        requests=counted["requests"],
+        seconds=seconds,
+        done=done,
+    )
+
+
+def _hurt(rng, crew, done):
+    worker = rng.choice(crew)
+    if rng.random() < 0.75:
+        worker.kill()
+        done["workers killed"] += 1
+        return
+    worker.freeze()
+    time.sleep(LEASE + 1)
+    worker.thaw()
+    done["workers frozen past the lease"] += 1
+
+
+def _ended(store):
+    for _ in range(100):
+        with suppress(StoreAwayError):
+            return sum(row.ended for row in store.stats())
+        time.sleep(0.2)
+    message = "The database does not come back."
+    raise SystemExit(message)
+
+
+def _events(url):
+    """Return how many events there are, and for how many orders."""
+    query = "select count(*), count(distinct order_id) from smm_event"
+    if url.startswith("sqlite"):
+        import sqlite3  # noqa: PLC0415  only here
+
+        db = sqlite3.connect(url.removeprefix("sqlite:///"))
+    else:
+        import psycopg  # noqa: PLC0415  an extra
+
+        db = psycopg.connect(url)
+    try:
+        return db.execute(query).fetchone()
+    finally:
+        db.close()
+
+
+def _deliver(url, rng, done):
+    """Have events taken by consumers that are killed now and then, and return the keys that they got, in all."""
+    keys = []
+    backends = ("asyncio", "trio")
+    while True:
+        command = [sys.executable, "-m", "tests.tracking.consumer", url, rng.choice(backends)]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, text=True, cwd=ROOT) as process:
+            left = rng.randrange(20_000, 60_000)
+            is_done = False
+            for line in process.stdout:
+                is_done = line == "done\n"
+                keys += [] if is_done else [line]
+                left -= 1
+                if not left:
+                    process.kill()
+                    done["consumers killed"] += 1
+        if is_done:
+            return keys
