@@ -38,7 +38,8 @@ def _holes(**patterns: str) -> dict[str, _Hole]:
 
 
 SQLITE: Final = _holes(
-    id="integer primary key",
+    # Without the last word, a number that was freed is given again, and who acknowledges late would lose another's event.
+    id="integer primary key autoincrement",
     ref="integer",
     moment="real",
     money="text",

@@ -53,8 +53,7 @@ def add(
     async def run(place: Store) -> None:
         async with Tracker(place, {}) as tracker:
             added = await tracker.add(panel, given)
-            if journal is not None:
-                added += await tracker.add_placed(panel, Journal(journal))
+            added += 0 if journal is None else await tracker.add_placed(panel, Journal(journal))
         sys.stdout.write(f"{added} added\n")
 
     return _with_store(store, lambda place: anyio.run(run, place))

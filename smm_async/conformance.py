@@ -288,6 +288,21 @@ class StoreConformance:
             assert {first[0].key, second[0].key} == {"alpha/1", "alpha/2"}
             assert store.take(10, 60.0) == []
 
+    def test_late_acknowledgement_loses_no_other_event(self) -> None:
+        """An event's number is never another's, so that who acknowledges twice does no harm."""
+        with self._opened() as store:
+            store.add("alpha", ["1", "2"])
+            rows = _claim(store).rows
+            _end(store, rows[:1])
+            ids = [event.id for event in store.take(10, 60.0)]
+            store.ack(ids)
+            _end(store, rows[1:])
+
+            store.ack(ids)
+            store.release(ids)
+
+            assert len(store.take(10, 60.0)) == 1
+
     def test_reopened_order_is_another_version(self) -> None:
         """After it was opened again, an order ends again, with a key of its own; an older end does not end it."""
         with self._opened() as store:

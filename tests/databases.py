@@ -51,6 +51,18 @@ def postgres_schema(postgres_url):
         db.execute(f"drop schema if exists {quoted} cascade")
 
 
+@pytest.fixture
+def postgres_database(postgres_url):
+    """Return the address of a database that nobody else uses; it is dropped afterwards."""
+    import psycopg  # noqa: PLC0415  an extra
+
+    name = f"smm_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(postgres_url, autocommit=True) as db:
+        db.execute(f"create database {name}")
+        yield psycopg.conninfo.make_conninfo(postgres_url, dbname=name)
+        db.execute(f"drop database {name} with (force)")
+
+
 @contextmanager
 def running_redis(folder):
     """Run a Redis server of its own on a free port, and yield its address."""

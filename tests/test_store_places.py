@@ -9,7 +9,7 @@ import pytest
 import smm_async as smm
 from smm_async._store_urls import store_at
 from smm_async.tracking import EndKind, News, PostgresStore, SQLiteStore, StoreAwayError, StoreError
-from tests.databases import postgres_schema, postgres_url  # noqa: F401  fixtures
+from tests.databases import postgres_database, postgres_schema, postgres_url  # noqa: F401  fixtures
 
 
 def claim(store):
@@ -166,16 +166,15 @@ def test_second_worker_finds_the_tables(postgres, postgres_url, postgres_schema)
         store.close()
 
 
-def test_tables_go_into_the_public_schema(postgres_url):
+def test_tables_go_into_the_public_schema(postgres_database):
     """By default the tables stand where everything stands."""
     import psycopg  # noqa: PLC0415  an extra
 
-    store = PostgresStore(postgres_url)
+    store = PostgresStore(postgres_database)
     store.open()
     store.close()
-    with psycopg.connect(postgres_url, autocommit=True) as db:
+    with psycopg.connect(postgres_database) as db:
         assert db.execute("select version from public.smm_schema").fetchall() == [(1,)]
-        db.execute("drop table public.smm_event, public.smm_order, public.smm_panel, public.smm_schema")
 
 
 def test_lost_connections_are_made_again(postgres, postgres_url):

@@ -50,13 +50,18 @@ class TestPostgres(StoreConformance):
         return PostgresStore(self.place[0], schema=self.place[1], on_record=on_record)
 
     def advance(self, store, seconds):
-        import psycopg  # noqa: PLC0415  an extra
+        set_back(*self.place, seconds)
 
-        with psycopg.connect(self.place[0]) as db:
-            for table, columns in MOMENTS.items():
-                schema = '"' + self.place[1].replace('"', '""') + '"'
-                changes = ", ".join(f"{column} = {column} - interval '{seconds} seconds'" for column in columns)
-                db.execute(f"update {schema}.{table} set {changes}")
+
+def set_back(url, schema, seconds):
+    """Let time pass for a store in a server: all moments in it are set back."""
+    import psycopg  # noqa: PLC0415  an extra
+
+    quoted = '"' + schema.replace('"', '""') + '"'
+    with psycopg.connect(url) as db:
+        for table, columns in MOMENTS.items():
+            changes = ", ".join(f"{column} = {column} - interval '{seconds} seconds'" for column in columns)
+            db.execute(f"update {quoted}.{table} set {changes}")
 
 
 def test_suite_says_what_it_needs():

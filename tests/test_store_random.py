@@ -1,0 +1,201 @@
+"""Stores under anything that workers and consumers may do to them, in any order, against a model of a few lines.
+
+Three things hold: an order's end is one event, ever; no open order is out of reach; nothing older is recorded over what
+is known.
+"""
+
+import attrs
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, multiple, rule, run_state_machine_as_test
+
+from smm_async.tracking import EndKind, News, PostgresStore, SQLiteStore
+from tests.databases import postgres_schema, postgres_url  # noqa: F401  fixtures
+from tests.test_stores import set_back
+
+ORDERS = [str(number) for number in range(6)]
+ENDS = {"Completed": EndKind.ENDED, None: None, "Pending": None, "In progress": None, "unknown": EndKind.UNKNOWN}
+A_LONG_TIME = 1_000_000
+
+
+@attrs.define
+class Known:
+    """What the model knows of an order."""
+
+    version: int = 1
+    claim: int = 0
+    status: str | None = None
+    is_open: bool = True
+    due_at: float = 0.0
+
+
+class StoreMachine(RuleBasedStateMachine):
+    """What may happen; a test says with which store, in `make`."""
+
+    make = None
+    claims = Bundle("claims")
+    taken = Bundle("taken")
+
+    @initialize()
+    def begin(self):
+        """Open an empty store."""
+        self.store, self.advance = type(self).make()
+        self.now = 0.0
+        self.orders: dict[str, Known] = {}
+        self.recorded: list[str] = []
+        self.acknowledged: set[str] = set()
+        self.delivered: set[str] = set()
+
+    @rule(orders=st.lists(st.sampled_from(ORDERS), max_size=4))
+    def add(self, orders):
+        """Add orders, known ones among them."""
+        new = set(orders) - set(self.orders)
+        assert self.store.add("alpha", orders) == len(new)
+        self.orders |= {order: Known(due_at=self.now) for order in new}
+
+    @rule(
+        target=claims,
+        limit=st.integers(1, 6),
+        batch=st.integers(1, 3),
+        lease=st.sampled_from([0, 10, 100]),
+        ahead=st.sampled_from([0, 20]),
+    )
+    def claim(self, limit, batch, lease, ahead):
+        """Claim what is due, and keep the claim for as long as it takes."""
+        claim = self.store.claim("alpha", limit=limit, batch=batch, lease=lease, ahead=ahead, horizon=1e9)
+        assert len(claim.rows) <= limit
+        for row in claim.rows:
+            known = self.orders[row.order]
+            assert known.is_open
+            # The server's clock goes on by itself, a little.
+            assert known.due_at <= self.now + ahead + 5
+            known.claim += 1
+            known.due_at = self.now + lease
+            assert (row.claim, row.version, row.status) == (known.claim, known.version, known.status)
+        return multiple(*claim.rows)
+
+    @rule(rows=st.lists(claims, max_size=4), word=st.sampled_from(list(ENDS)), due_in=st.sampled_from([0, 15, 200]))
+    def record(self, rows, word, due_in):
+        """Record what some claim has heard, the newest or not, once or again."""
+        rows = list({row.id: row for row in rows}.values())
+        end, status = ENDS[word], None if word == "unknown" else word
+        news = [News(row.id, row.claim, row.version, due_in, status=status, state=status, end=end) for row in rows]
+
+        accepted = self.store.record(news)
+
+        for row in rows:
+            known = self.orders[row.order]
+            is_newest = row.claim == known.claim
+            expected = known.is_open and row.version == known.version and (end is EndKind.ENDED or is_newest)
+            assert (row.id in accepted) == expected
+            if expected:
+                known.status, known.due_at = status or known.status, self.now + due_in
+                known.is_open = end is None
+                if end is not None:
+                    self.recorded.append(key_of(row.order, known.version))
+
+    @rule(seconds=st.sampled_from([1, 12, 150]))
+    def pass_time(self, seconds):
+        """Let time pass."""
+        self.now += seconds
+        self.advance(self.store, seconds)
+
+    @rule(order=st.sampled_from(ORDERS))
+    def reopen(self, order):
+        """Open an order again, if it has ended."""
+        known = self.orders.get(order)
+        can_be = known is not None and not known.is_open
+        assert self.store.reopen("alpha", order) == can_be
+        if can_be:
+            known.is_open, known.version, known.claim, known.due_at = True, known.version + 1, known.claim + 1, self.now
+
+    @rule(target=taken, limit=st.integers(1, 3), lease=st.sampled_from([0, 10]))
+    def take(self, limit, lease):
+        """Take events; what was acknowledged is not among them."""
+        events = self.store.take(limit, lease)
+        keys = [event.key for event in events]
+        assert len(set(keys)) == len(keys)
+        assert set(keys) <= set(self.recorded) - self.acknowledged
+        self.delivered |= set(keys)
+        return multiple(*events)
+
+    @rule(event=taken)
+    def acknowledge(self, event):
+        """Acknowledge an event, late or twice."""
+        self.store.ack([event.id])
+        self.acknowledged.add(event.key)
+
+    @rule(event=taken)
+    def give_back(self, event):
+        """Give an event back, late or twice."""
+        self.store.release([event.id])
+
+    def teardown(self):
+        """Look whether the three things hold, after all leases have ended."""
+        if not hasattr(self, "store"):
+            return
+        try:
+            self.check()
+        finally:
+            self.store.close()
+
+    def check(self):
+        """Check what must hold in the end, whatever happened."""
+        assert len(set(self.recorded)) == len(self.recorded)
+        self.advance(self.store, A_LONG_TIME)
+        rest = {event.key for event in self.store.take(100, 0.0)}
+        assert rest == set(self.recorded) - self.acknowledged
+        known = {row.order: (row.status, row.version) for row in self.store.find("alpha", ORDERS)}
+        assert known == {order: (known.status, known.version) for order, known in self.orders.items()}
+        claim = self.store.claim("alpha", limit=100, batch=100, lease=1, ahead=0, horizon=1e9)
+        assert {row.order for row in claim.rows} == {order for order, known in self.orders.items() if known.is_open}
+
+
+def key_of(order, version):
+    """Return the key of an event."""
+    return f"alpha/{order}" + (f"/{version}" if version > 1 else "")
+
+
+def check(make, examples, steps):
+    """Have it happen to stores that ``make`` makes."""
+    machine = type("Machine", (StoreMachine,), {"make": staticmethod(make)})
+    checks = [HealthCheck.too_slow, HealthCheck.filter_too_much]
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=examples, stateful_step_count=steps, deadline=None, suppress_health_check=checks
+        ),
+    )
+
+
+def test_anything_may_happen_to_sqlite():
+    """The three things hold for a store in memory, with a clock that only moves when it is told to."""
+
+    def make():
+        clock = [1e9]
+
+        def advance(_, seconds):
+            clock[0] += seconds
+
+        store = SQLiteStore(clock=lambda: clock[0])
+        store.open()
+        return store, advance
+
+    check(make, examples=60, steps=40)
+
+
+def test_anything_may_happen_to_postgres(postgres_url, postgres_schema):
+    """The three things hold for a real server."""
+    psycopg = pytest.importorskip("psycopg")
+
+    def make():
+        store = PostgresStore(postgres_url, schema=postgres_schema)
+        store.open()
+        with psycopg.connect(postgres_url, autocommit=True) as db:
+            schema = f'"{postgres_schema.replace(chr(34), chr(34) * 2)}"'
+            db.execute(f"delete from {schema}.smm_event")
+            db.execute(f"delete from {schema}.smm_order")
+        return store, lambda _, seconds: set_back(postgres_url, postgres_schema, seconds)
+
+    check(make, examples=8, steps=25)
