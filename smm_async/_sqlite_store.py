@@ -30,7 +30,8 @@ from smm_async._store import (
 __all__ = ["SQLiteStore"]
 
 _SQL: Final = make_statements(SQLITE)
-_NEWS_TABLE: Final = f"create temp table smm_news ({', '.join(_rows.NEWS).replace(',', ' integer primary key,', 1)})"
+# Without a key: by one it would be looked up for each order of the whole table, instead of the other way round.
+_NEWS_TABLE: Final = f"create temp table smm_news ({', '.join(_rows.NEWS)})"
 _PUT_NEWS: Final = f"insert into temp.smm_news values ({', '.join('?' * len(_rows.NEWS))})"  # noqa: S608  our own text
 _OLDEST: Final = (3, 35)
 # Others of this machine may be writing; each of their transactions takes milliseconds.

@@ -1,5 +1,6 @@
 """Where stores are: what is no store is refused with a reason, and what is away is told from what is wrong."""
 
+import re
 import sqlite3
 import sys
 import threading
@@ -7,6 +8,7 @@ import threading
 import pytest
 
 import smm_async as smm
+from smm_async._sqlite_store import _SQL
 from smm_async._store_urls import store_at
 from smm_async.tracking import EndKind, News, PostgresStore, SQLiteStore, StoreAwayError, StoreError
 from tests.databases import postgres_database, postgres_schema, postgres_url  # noqa: F401  fixtures
@@ -114,6 +116,21 @@ def test_old_sqlite_is_refused(monkeypatch):
 
     with pytest.raises(StoreError, match=r"3\.35 or newer; Python has 3\.34\.1"):
         SQLiteStore().open()
+
+
+@pytest.mark.parametrize("name", ["look", "claim", "record", "put_events", "take"])
+def test_work_looks_at_no_more_than_it_takes(name):
+    """What a worker does again and again goes by an index, and never over all orders."""
+    store = SQLiteStore()
+    store.open()
+    statement = getattr(_SQL, name)
+    parameters = dict.fromkeys(re.findall(r":([a-z_]+)", statement), 1) | {"ids": "[]"}
+
+    plan = [row[3] for row in store._db.execute(f"explain query plan {statement}", parameters)]
+
+    assert plan
+    assert [step for step in plan if step.startswith(("SCAN o", "SCAN smm_order", "SCAN p"))] == []
+    store.close()
 
 
 def test_addresses_name_stores(tmp_path):
