@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import re
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import anyio
 from cyclopts import Parameter
@@ -52,6 +53,7 @@ def worker(
     budget: Seconds = 30.0,
     pace: Annotated[float | None, Parameter(validator=Number(gt=0))] = None,
     max_in_flight: Annotated[int, Parameter(validator=Number(gte=1))] = 8,
+    seconds: Annotated[float | None, Parameter(validator=Number(gt=0))] = None,
 ) -> int:
     """Look up tracked orders until it is stopped. Any number of workers share a store.
 
@@ -69,6 +71,7 @@ def worker(
         budget: Seconds that a lookup may take, with repetition.
         pace: Requests a second to each panel, among all workers.
         max_in_flight: Requests to a panel on their way at the same time, of this worker.
+        seconds: Leave after so long, for whoever is started again by a schedule.
     """
     try:
         poll = Poll(shortest=shortest, factor=factor, longest=longest)
@@ -79,7 +82,7 @@ def worker(
     except (ValueError, ImportError) as error:
         sys.stderr.write(f"{error}\n")
         return _FAILED
-    return anyio.run(_work, tracker, clients, figures, backend=backend)
+    return anyio.run(_work, tracker, clients, figures, seconds, backend=backend)
 
 
 def _make_client(text: str, budget: float, max_in_flight: int) -> tuple[str, smm.Client]:
@@ -102,7 +105,7 @@ def _make_client(text: str, budget: float, max_in_flight: int) -> tuple[str, smm
     return name, smm.Client(panel, key=key, budget=budget, max_in_flight=max_in_flight)
 
 
-async def _work(tracker: Tracker, clients: Mapping[str, smm.Client], figures: Figures) -> int:
+async def _work(tracker: Tracker, clients: Mapping[str, smm.Client], figures: Figures, seconds: float | None) -> int:
     """Return the exit code."""
     console = Console(highlight=False)
     async with AsyncExitStack() as stack:
@@ -115,10 +118,11 @@ async def _work(tracker: Tracker, clients: Mapping[str, smm.Client], figures: Fi
             return _FAILED
         if not console.is_terminal:
             logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-        return await _run(tracker, figures, console, list(clients))
+        show = functools.partial(_show_live if console.is_terminal else _log_lines, tracker, figures, console)
+        return await _run(tracker, functools.partial(show, list(clients)), seconds)
 
 
-async def _run(tracker: Tracker, figures: Figures, console: Console, names: Sequence[str]) -> int:
+async def _run(tracker: Tracker, show: Callable[[], Coroutine[Any, Any, None]], seconds: float | None) -> int:
     caught: list[signal.Signals] = []
     with ExitStack() as stack:
         try:
@@ -128,10 +132,17 @@ async def _run(tracker: Tracker, figures: Figures, console: Console, names: Sequ
         async with anyio.create_task_group() as group:
             if signals is not None:
                 group.start_soon(_stop_at_signal, signals, tracker, group.cancel_scope, caught)
-            group.start_soon(_show_live if console.is_terminal else _log_lines, tracker, figures, console, names)
+            if seconds is not None:
+                group.start_soon(_stop_after, seconds, tracker)
+            group.start_soon(show)
             await tracker.run()
             group.cancel_scope.cancel()
     return _STOPPED if signal.SIGINT in caught else 0
+
+
+async def _stop_after(seconds: float, tracker: Tracker) -> None:
+    await anyio.sleep(seconds)
+    tracker.stop()
 
 
 async def _stop_at_signal(

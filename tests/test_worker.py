@@ -123,6 +123,12 @@ def test_second_signal_ends_it_at_once(backend, arguments, store, monkeypatch, c
         assert main([*arguments, "--backend", backend]) == 130
 
 
+def test_worker_leaves_after_its_time(arguments, store):
+    """Started by a schedule, a worker leaves by itself, in order."""
+    assert main([*arguments, "--seconds", "0.5"]) == 0
+    assert sum(row.open for row in store.stats()) < 31
+
+
 def test_worker_without_signals_works(arguments, store, monkeypatch):
     """Where a loop cannot wait for signals, the worker runs without."""
 
