@@ -129,6 +129,8 @@ class Tending:
             work.slots.release()
             return
         alarm = self._wakeup.event
+        # Asked now: what is on its way now is not due in the eyes of the store, but may be when it is recorded.
+        is_alone = work.slots.value == _CLAIMS_AT_ONCE - 1
         claim = await self._claim()
         if claim.rows:
             group.start_soon(self._serve, claim, work)
@@ -137,16 +139,12 @@ class Tending:
                 await self._sleep(self._backoff(), work, alarm)
             return
         work.slots.release()
-        if not self._is_done(work, claim):
+        is_far = claim.wait is None or anyio.current_time() + claim.wait >= work.until
+        if is_alone and is_far and work.until != math.inf:
+            # Nothing will be due in this slice any more.
+            work.until = -math.inf
+        else:
             await self._sleep(self._pause_before_next(claim), work, alarm)
-
-    def _is_done(self, work: _Work, claim: Claim) -> bool:
-        """Return whether nothing will be due in this slice any more, and have it end then."""
-        is_idle = work.slots.value == _CLAIMS_AT_ONCE and work.until != math.inf
-        if not is_idle or (claim.wait is not None and anyio.current_time() + claim.wait < work.until):
-            return False
-        work.until = -math.inf
-        return True
 
     async def _claim(self, *, limit: int | None = None) -> Claim:
         settings, batch = self._settings, self._batch()

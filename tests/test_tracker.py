@@ -308,7 +308,7 @@ async def test_panel_that_is_down_is_paused_and_asked_for_little():
     async with scene(client, orders=range(20), poll=FAST) as at:
         await at.tracker.tend("alpha", seconds=4)
 
-        assert at.of(Paused)[0].seconds == 5.0
+        assert at.of(Paused)[0].seconds >= 5.0
         assert {len(asked) for asked in client.asked[3:]} <= {2}
         assert (await find(at)).misses == 0
 
