@@ -32,7 +32,8 @@ T = TypeVar("T")
 
 # Any number that nobody else is likely to lock: workers that start at the same time make the tables one by one.
 _LOCK: Final = "select pg_advisory_xact_lock(7653829104)"
-_CONNECT_SECONDS: Final = 10
+# Unless the address says otherwise. Without them a call would wait for hours for a machine that has vanished.
+_OPTIONS: Final = {"connect_timeout": 10, "tcp_user_timeout": 30_000, "application_name": "smm_async"}
 # A deadlock, or two transactions that could not be one after the other: the server has undone one, and it is repeated.
 _ATTEMPTS: Final = 3
 
@@ -63,6 +64,7 @@ class PostgresStore:
 
         Raises:
             ImportError: psycopg is not installed.
+            ValueError: libpq does not understand the address.
         """
         try:
             import psycopg  # noqa: PLC0415  an extra
@@ -71,7 +73,7 @@ class PostgresStore:
             raise ImportError(message) from error
         self._away = (psycopg.OperationalError, psycopg.InterfaceError)
         self._undone = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
-        self._dsn = dsn
+        self._address: dict[str, Any] = {**_OPTIONS, **_read_address(dsn)}
         self._schema = schema
         self._sql = make_statements(POSTGRES, f"{quote_name(schema)}.", r"%(\1)s")
         self._on_record = on_record
@@ -250,7 +252,7 @@ class PostgresStore:
     def _connect(self) -> psycopg.Connection[Any]:
         import psycopg  # noqa: PLC0415  an extra
 
-        db = psycopg.connect(self._dsn, autocommit=True, connect_timeout=_CONNECT_SECONDS)
+        db = psycopg.connect(**self._address, autocommit=True)
         db.prepare_threshold = self._prepare_after
         return db
 
@@ -259,6 +261,18 @@ class PostgresStore:
             idle, self._idle = self._idle, []
         for db in idle:
             db.close()
+
+
+def _read_address(dsn: str) -> dict[str, Any]:
+    from psycopg import ProgrammingError  # noqa: PLC0415  an extra
+    from psycopg.conninfo import conninfo_to_dict  # noqa: PLC0415  an extra
+
+    try:
+        return conninfo_to_dict(dsn)
+    except ProgrammingError:
+        # What is wrong with it is not said, for it may hold a password.
+        message = "libpq does not understand the address of the database: postgresql://user:password@host/database."
+        raise ValueError(message) from None
 
 
 def _moment(moment: datetime) -> datetime:

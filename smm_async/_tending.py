@@ -224,10 +224,14 @@ class Tending:
         """Return the answers by order, none where they must not be touched."""
         orders = [row.order for row in rows]
         try:
-            answers = self._health.read(await self._ask(orders))
+            answers = await self._ask(orders)
         except (InvalidKeyError, AccountError) as error:
             await self._pause(self._health.refused(), error)
             return {}
+        if not answers:
+            # There was no turn for them: that says nothing about the panel.
+            return {}
+        answers = self._health.read(answers)
         errors = [answer for answer in answers.values() if isinstance(answer, SmmError)]
         seconds = self._health.pause(list(answers.values()))
         if seconds:

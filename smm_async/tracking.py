@@ -171,7 +171,8 @@ class Tracker:
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Close the store, and end whoever listens to `changes()`."""
+        """Stop `run()`, close the store, and end whoever listens to `changes()`."""
+        self.stop()
         calls, self._calls = self._opened(), None
         for listener in self._listeners:
             listener.close()

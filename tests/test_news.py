@@ -23,6 +23,13 @@ def news(answer, *, lot=0.5, max_misses=10, **fields):
     return news_of(due(**fields), answer, poll=POLL, max_misses=max_misses, lot=lot)
 
 
+@pytest.mark.parametrize("options", [{"shortest": 0.0}, {"factor": True}, {"shortest": 20.0, "longest": 10.0}], ids=str)
+def test_poll_out_of_bounds_is_refused(options):
+    """How often to ask has bounds, in their order."""
+    with pytest.raises(ValueError, match="must be"):
+        Poll(**options)
+
+
 def test_same_word_is_asked_for_in_proportion_to_silence():
     """An order that has not changed is asked for after a tenth of its silence, more or less."""
     assert [news(GOING, lot=lot).due_in for lot in (0.0, 0.5, 1.0)] == pytest.approx([180, 200, 220])

@@ -154,6 +154,14 @@ def test_repr_shows_no_address(postgres_url):
     assert repr(store_at("postgresql://me:secret@host/db")) == "<smm_async.tracking.PostgresStore public>"
 
 
+def test_address_that_is_none_is_refused_and_not_shown(postgres_url):
+    """What libpq does not understand is said without the address, which may hold a password."""
+    with pytest.raises(ValueError, match="does not understand the address") as caught:
+        store_at("postgresql://me:secret@host:port:port/db?x")
+
+    assert "secret" not in f"{caught.value!r} {caught.value.__cause__!r}"
+
+
 def test_server_that_is_not_there_is_away(postgres_url):
     """A database that cannot be reached may be there later; the message says what is wrong."""
     with pytest.raises(StoreAwayError, match="cannot be used for now"):

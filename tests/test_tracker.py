@@ -219,6 +219,16 @@ async def test_stop_records_what_is_on_its_way():
     assert at.of(LookedUp)[0].ended == 1
 
 
+async def test_tracker_that_is_left_works_no_more():
+    """Who leaves the tracker before its work has ended it that way."""
+    async with anyio.create_task_group() as group:
+        async with scene(orders=[1]) as at:
+            group.start_soon(at.tracker.run)
+            await anyio.wait_all_tasks_blocked()
+        with anyio.fail_after(10):
+            await at.tracker._tendings["alpha"].work()
+
+
 async def test_stop_is_heard_by_who_waits_for_answers():
     """Where as much as may be is on its way, a worker that is asked to stop takes nothing when answers come."""
     client = Answering(batch=1)
@@ -399,6 +409,7 @@ async def test_turns_that_are_too_far_ahead_are_not_taken():
 
         assert (done.ended, at.client.asked) == (1, [["1"]])
         assert [report.orders for report in at.of(LookedUp)] == [0, 0, 1]
+        assert at.tracker._tendings["alpha"]._health.failures == 0
 
 
 async def test_paced_claim_whose_key_is_refused_pauses():
