@@ -1,7 +1,12 @@
 """Tracking as tasks of streaq, with a real Redis, on every loop."""
 
 import gc
+import os
+import subprocess
+import sys
+import time
 import warnings
+from contextlib import ExitStack, closing
 
 import anyio
 import pytest
@@ -10,6 +15,7 @@ import smm_async as smm
 from smm_async.testing import SimulatedPanel
 from smm_async.tracking import Poll, SQLiteStore, Tracker
 from tests.databases import running_redis
+from tests.tracking.processes import ROOT, PanelProcess
 
 streaq = pytest.importorskip("streaq", reason="streaq is not installed")
 
@@ -77,3 +83,38 @@ async def test_tasks_see_every_order_to_its_end(make_worker):
 
     assert len(set(keys)) == len(orders)
     assert worker.counters["retried"] > 0
+
+
+def test_worker_that_is_killed_is_replaced_by_the_other(redis_url, tmp_path):
+    """What a killed worker was at is taken over by the other, whatever its loop: every order ends, once."""
+    store, place = SQLiteStore(tmp_path / "orders.db"), f"sqlite:///{tmp_path}/orders.db"
+    store.open()
+    for panel in ("alpha", "beta"):
+        store.add(panel, [str(order) for order in range(100)])
+    with ExitStack() as stack:
+        panel = stack.enter_context(closing(PanelProcess(0.02, 9)))
+        workers = [
+            stack.enter_context(start("streaq_worker", redis_url, "killed", place, panel.url, backend))
+            for backend in ("asyncio", "trio")
+        ]
+        wait_for(lambda: panel.counters()["ids"] > 200)
+        workers[0].kill()
+        wait_for(lambda: sum(row.open for row in store.stats()) == 0)
+        workers[1].kill()
+
+    assert len({event.key for event in store.take(1000, 60.0)}) == sum(row.events for row in store.stats()) == 200
+    store.close()
+
+
+def start(program, *arguments):
+    """Start one of the programs of the proofs."""
+    command = [sys.executable, "-m", f"tests.tracking.{program}", *arguments]
+    return subprocess.Popen(command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)})
+
+
+def wait_for(is_done):
+    """Wait until something is true."""
+    give_up_at = time.monotonic() + 60
+    while not is_done():
+        assert time.monotonic() < give_up_at
+        time.sleep(0.05)
