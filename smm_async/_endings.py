@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Final, Self
 
 import anyio
+import anyio.lowlevel
 import attrs
 
 from smm_async._calls_to_store import Calls, Wakeup
@@ -28,7 +29,7 @@ class Changes:
     def __init__(self) -> None:
         self._changes: deque[Change] = deque(maxlen=_MOST_CHANGES)
         self._is_closed = False
-        self._news = anyio.Event()
+        self._wakeup = Wakeup()
 
     def __aiter__(self) -> Self:
         return self
@@ -39,22 +40,23 @@ class Changes:
         Raises:
             StopAsyncIteration: the tracker was left.
         """
+        # Before a change is taken: it would be lost to a cancellation. And who reads many lets others work in between.
+        await anyio.lowlevel.checkpoint()
         while not self._changes:
             if self._is_closed:
                 raise StopAsyncIteration
-            self._news = anyio.Event()
-            await self._news.wait()
+            await self._wakeup.event.wait()
         return self._changes.popleft()
 
     def put(self, changes: Sequence[Change]) -> None:
         """Add changes; the tracker calls this."""
         self._changes.extend(changes)
-        self._news.set()
+        self._wakeup.tell()
 
     def close(self) -> None:
         """End it, once all changes are read; the tracker calls this."""
         self._is_closed = True
-        self._news.set()
+        self._wakeup.tell()
 
 
 @attrs.define(eq=False, weakref_slot=True)

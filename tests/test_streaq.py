@@ -89,8 +89,8 @@ def test_worker_that_is_killed_is_replaced_by_the_other(redis_url, tmp_path):
     """What a killed worker was at is taken over by the other, whatever its loop: every order ends, once."""
     store, place = SQLiteStore(tmp_path / "orders.db"), f"sqlite:///{tmp_path}/orders.db"
     store.open()
-    for panel in ("alpha", "beta"):
-        store.add(panel, [str(order) for order in range(100)])
+    for name in ("alpha", "beta"):
+        store.add(name, [str(order) for order in range(100)])
     with ExitStack() as stack:
         panel = stack.enter_context(closing(PanelProcess(0.02, 9)))
         workers = [

@@ -134,6 +134,36 @@ async def test_listener_waits_for_the_next_change():
     assert change.order == "1"
 
 
+async def test_listeners_do_not_take_from_each_other():
+    """Each listener gets every change; two readers of one listener share them, and none is lost."""
+    async with scene(orders=range(4)) as at, anyio.create_task_group() as group:
+        first, second = at.tracker.changes(), at.tracker.changes()
+        got = []
+
+        async def read():
+            got.extend([(await anext(first)).order for _ in range(2)])
+
+        group.start_soon(read)
+        group.start_soon(read)
+        await anyio.wait_all_tasks_blocked()
+        await at.tracker.tend("alpha", seconds=60)
+        others = [(await anext(second)).order for _ in range(4)]
+
+    assert sorted(got) == sorted(others) == ["0", "1", "2", "3"]
+
+
+async def test_cancelled_listener_misses_nothing():
+    """A change that a cancelled reader did not get is the next reader's."""
+    async with scene(orders=[1]) as at:
+        changes = at.tracker.changes()
+        await at.tracker.tend("alpha", seconds=60)
+        with anyio.CancelScope() as scope:
+            scope.cancel()
+            await anext(changes)
+
+        assert (await anext(changes)).order == "1"
+
+
 async def test_wait_sees_an_end_that_another_process_recorded(monkeypatch):
     """Whoever waits is told by the store, too."""
     monkeypatch.setattr("smm_async.tracking.LOOK_SECONDS", 0.01)
