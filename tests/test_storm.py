@@ -1,11 +1,14 @@
 """A small storm over real processes: workers are killed and frozen, and a real database crashes under them."""
 
+from pathlib import Path
+
 import pytest
 
 from tests.databases import import_postgres
 from tests.tracking.storm import storm
 
 
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="there is no /proc to look into")
 def test_every_end_is_recorded_once_in_a_storm():
     """Whatever falls over, every order ends, each end is recorded once, and reaches a consumer under one key.
 

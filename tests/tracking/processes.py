@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 import urllib.request
 import warnings
 from pathlib import Path
@@ -116,10 +117,18 @@ class Worker:
         self.process.send_signal(signal.SIGCONT)
 
     def stop(self):
-        """Ask it to leave, and return its exit code."""
+        """Ask it to leave, once it listens to signals, and return its exit code."""
         self.thaw()
+        give_up_at = time.monotonic() + 60
+        while not self._listens() and time.monotonic() < give_up_at:
+            time.sleep(0.05)
         self.process.terminate()
         return self.process.wait(60)
+
+    def _listens(self):
+        status = Path(f"/proc/{self.process.pid}/status").read_text("utf-8")
+        caught = next(int(line.split()[1], 16) for line in status.splitlines() if line.startswith("SigCgt"))
+        return bool(caught >> (signal.SIGTERM - 1) & 1)
 
     def usage(self):
         """Return seconds of CPU, and the most megabytes of memory it had."""

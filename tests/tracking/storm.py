@@ -82,8 +82,6 @@ def storm(engine, orders, workers, seed, *, lease=6.0, most_seconds=900.0):
             else:
                 _hurt(rng, crew, lease, done)
         seconds = time.monotonic() - started
-        # Whoever was just started does not hear signals yet.
-        time.sleep(3)
         codes = [worker.stop() for worker in crew]
         counted = panel.counters()
         recorded, distinct = _events(place.url)
