@@ -67,7 +67,8 @@ class Postgres:
         return cpu_of(pid, children=True)
 
     def close(self):
-        """Stop it."""
+        """Stop it, whoever started it last: its handle knows only the first."""
+        self._control("-w", "-m", "fast", "stop")
         self.server.cleanup()
 
 
