@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from datetime import timedelta
-from typing import Any, Final
-
-from streaq import StreaqRetry, Worker
-from streaq.task import Task
+from typing import TYPE_CHECKING, Any, Final
 
 from smm_async.tracking import Tracker
+
+if TYPE_CHECKING:
+    from streaq import Worker
+    from streaq.task import Task
 
 __all__ = ["add_tending"]
 
@@ -43,6 +44,9 @@ def add_tending(
         idle: seconds between two looks where nothing is due.
         revive: when to put back what has gone, as streaq has it: a crontab with seconds first and the year last.
     """
+    # Only now, since it may not be installed.
+    from streaq import StreaqRetry  # noqa: PLC0415
+
     names = list(panels)
 
     @worker.task(name="smm_async_tend", max_tries=None, silent=True, timeout=None, ttl=0)
