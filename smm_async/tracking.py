@@ -16,8 +16,8 @@ from weakref import WeakSet, WeakValueDictionary
 
 import anyio
 
+from smm_async._bounds import check_seconds, check_whole
 from smm_async._calls_to_store import Calls, Wakeup
-from smm_async._coalesce import check_seconds, check_whole
 from smm_async._endings import LOOK_SECONDS, Changes, Ending, Endings, Events
 from smm_async._ids import read_id
 from smm_async._poll import Poll
