@@ -195,7 +195,8 @@ class Client:
 
         Raises:
             InvalidKeyError, AccountError, RateLimitedError, MaintenanceError, ClosedError: nobody would be answered.
-                Raised once, when what else is on its way has been yielded; ids that were not yielded have no answer.
+                Raised once, when every id that was taken has been yielded: those not asked for with this error, too.
+                (An async iterable that is being read at that moment may give one more, which is left.)
             ValueError: what cannot be an order id, when everything before it has been yielded.
             Exception: what ``orders`` raised, when everything before it has been yielded.
             RuntimeError: it was read after it was left, or by two tasks at once.

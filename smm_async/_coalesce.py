@@ -224,8 +224,8 @@ class Coalescer(Generic[K, V]):
 
         Raises:
             ClosedError: the coalescer is closed, or was before all results had come.
-            Exception: what ``fetch`` raised of ``shared_errors``, once. Other requests on their way are still waited
-                for and their results yielded; keys without a result were not answered.
+            Exception: what ``fetch`` raised of ``shared_errors``, once, when every key that was taken has been yielded:
+                those on their way with their results, those not sent with this error.
             Exception: what ``keys`` raised, or a `TypeError` for what cannot be a key, when everything before it has
                 been yielded.
             RuntimeError: it was read after it was left, or by two tasks at once.

@@ -126,18 +126,17 @@ class Stream(Crowd):
         number = id(ticket)
         if self.open.pop(number, None) is None:
             return
-        own = self._own.pop(number)
+        self._ready.append((self._own.pop(number), result))
         if isinstance(result, Exception) and self._desk.note_error(result):
-            self.end(result)
+            self.end(own_copy(result))
         else:
-            self._ready.append((own, result))
             self._ring()
 
     def stop_for(self, ticket: Ticket, error: Exception) -> None:
-        """Give no answer to this ticket: the reader hears of ``error`` once, at the end."""
+        """Answer this ticket with ``error``, and let the reader hear of it once more, at the end."""
         if self.open.pop(id(ticket), None) is None:
             return
-        del self._own[id(ticket)]
+        self._give_up([self._own.pop(id(ticket))], error)
         if self.stop is None:
             self.end(own_copy(error))
         self._ring()
@@ -148,13 +147,19 @@ class Stream(Crowd):
             self.end(own_copy(error))
 
     def end(self, error: Exception) -> None:
-        """Ask for nothing more, and raise ``error`` after what was answered and what is on its way."""
+        """Answer with ``error`` what was not sent, and raise it after that and after what is on its way."""
         self._desk.note_error(error)
         self.stop = error
         self._has_ended = True
-        self._take_back()
+        self._give_up([*self._take_back(), *self._aside], error)
         self._aside.clear()
         self._ring()
+
+    def _give_up(self, ids: Iterable[Any], error: Exception) -> None:
+        for own in ids:
+            mine = own_copy(error)
+            self._desk.note_error(mine)
+            self._ready.append((own, mine))
 
     def lay_aside(self) -> None:
         """Ask for nothing more until the next read, if there is one: this one was cancelled."""

@@ -64,19 +64,23 @@ async def test_stream_with_a_bad_id(client, panel):
 
 
 async def test_stream_with_a_wrong_key_raises_once(panel):
-    """Where nobody would be answered, that is raised, says what was asked, and ends the stream."""
+    """Where nobody would be answered, each id that was taken has that error; then it is raised, and ends the stream."""
+    ids, pairs = iter(range(1, 5001)), []
     async with smm.Client(panel.url, key="another-key", transport=panel.transport(), max_in_flight=2) as client:
-        async with client.stream_statuses(range(1, 5001)) as results:
+        async with client.stream_statuses(ids) as results:
             with pytest.raises(smm.InvalidKeyError) as caught:
-                await anext(results)
+                await extend(pairs, results)
             assert [pair async for pair in results] == []
 
     assert caught.value.action == "status"
+    assert sorted(id_ for id_, _ in pairs) == list(range(1, next(ids)))
+    assert {(type(error), error.action) for _, error in pairs} == {(smm.InvalidKeyError, "status")}
+    assert len({id(error) for error in [caught.value, *dict(pairs).values()]}) == len(pairs) + 1
     assert len(panel.requests) <= 2
 
 
 async def test_stream_with_a_wrong_key_in_the_rows():
-    """The same holds where a panel says it of each id; what it said of others before is yielded."""
+    """The same holds where a panel says it of each id; what it said of others before is yielded as well."""
 
     def answer(request):
         return httpx.Response(
@@ -92,7 +96,8 @@ async def test_stream_with_a_wrong_key_in_the_rows():
             assert [pair async for pair in results] == []
 
     assert caught.value.action == "status"
-    assert [id_ for id_, _ in pairs] == ["1"]
+    assert sorted(id_ for id_, _ in pairs) == list("1234")
+    assert [id_ for id_, result in pairs if not isinstance(result, smm.InvalidKeyError)] == ["1"]
 
 
 async def test_streams_of_refills_and_product_orders(client, panel):

@@ -285,9 +285,9 @@ async def test_reading_task_cancelled_at_each_pass(make_source):
 
 
 async def test_closing_at_each_pass(make_source):
-    """Whenever it is closed, a reader gets what was answered before, and then hears of the closing, once."""
+    """Whenever it is closed, a reader gets what was answered before, the closing for the rest, and then hears of it."""
     for turns in PASSES:
-        pairs: list[tuple[int, str]] = []
+        pairs: list[tuple[int, object]] = []
         async with Callers() as callers:
             async with smm.Coalescer(answer_in_two_passes, max_batch=2, max_in_flight=2) as coalescer:
                 callers.start("stream", read_until_error, coalescer, make_source(range(9)), pairs)
@@ -295,9 +295,10 @@ async def test_closing_at_each_pass(make_source):
             await anyio.wait_all_tasks_blocked()
             error = callers.got["stream"]
 
-        assert type(error) is smm.ClosedError or sorted(pairs) == pairs_of(range(9)), turns
-        assert len(set(pairs)) == len(pairs), turns
-        assert set(pairs) <= set(pairs_of(range(9))), turns
+        answered = [pair for pair in pairs if type(pair[1]) is not smm.ClosedError]
+        assert type(error) is smm.ClosedError or sorted(answered) == pairs_of(range(9)), turns
+        assert len(dict(pairs)) == len(pairs), turns
+        assert set(answered) <= set(pairs_of(range(9))), turns
 
 
 # What concerns everybody.
@@ -341,7 +342,7 @@ async def test_stream_of_a_closed_coalescer(fetch):
 
 
 async def test_error_that_concerns_everybody_is_raised_once(fetch, make_source):
-    """It ends the stream: what is on its way otherwise is still yielded, and nothing more is asked or taken."""
+    """It ends the stream: what is on its way is still answered, nothing more is asked or taken, nothing taken is lost."""
     door, taken, pairs = anyio.Event(), [], []
 
     def keys():
@@ -368,8 +369,11 @@ async def test_error_that_concerns_everybody_is_raised_once(fetch, make_source):
     first = fetch.asked[0]
     assert type(callers.got["stream"]) is smm.MaintenanceError
     assert 0 not in dict(early)
-    assert sorted(pairs) == pairs_of(sorted(key for keys in fetch.asked[:3] for key in keys))
-    assert set(first) <= set(dict(pairs))
+    # An async source may have been at work on one more when it was over.
+    assert sorted(key for key, _ in pairs) in (taken, taken[:-1])
+    answered = sorted(pair for pair in pairs if not isinstance(pair[1], smm.MaintenanceError))
+    assert answered == pairs_of(sorted(key for keys in fetch.asked[:3] for key in keys))
+    assert set(first) <= set(dict(answered))
     assert len(taken) < 20
     assert len(fetch.asked) == 4
 
