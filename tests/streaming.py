@@ -1,8 +1,9 @@
 """What the tests of streams share: kinds of sources, and readers."""
 
 import anyio.lowlevel
+import pytest
 
-from tests.coalescing import values_of
+from tests.coalescing import FakeFetch, values_of
 
 
 def plain(keys):
@@ -24,6 +25,18 @@ async def slow(keys):
 
 
 SOURCES = {"plain": plain, "quick": quick, "slow": slow}
+
+
+@pytest.fixture
+def fetch():
+    """Give a fetch that answers at once."""
+    return FakeFetch()
+
+
+@pytest.fixture(params=SOURCES)
+def make_source(request):
+    """Give what makes a source of some keys."""
+    return SOURCES[request.param]
 
 
 class Source:

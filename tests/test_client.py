@@ -8,19 +8,7 @@ import pytest
 
 import smm_async as smm
 from smm_async.testing import Fault, SimulatedPanel
-
-KEY = "simulated-key"
-
-
-@pytest.fixture
-def panel():
-    return SimulatedPanel(key=KEY)
-
-
-@pytest.fixture
-async def client(panel):
-    async with smm.Client(panel.url, key=KEY, transport=panel.transport()) as client:
-        yield client
+from tests.simulated import KEY, client, panel  # noqa: F401  fixtures are used by their names
 
 
 async def all_at_once(call, ids):

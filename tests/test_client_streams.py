@@ -5,21 +5,8 @@ import httpx
 import pytest
 
 import smm_async as smm
-from smm_async.testing import SimulatedPanel
+from tests.simulated import KEY, client, panel  # noqa: F401  fixtures are used by their names
 from tests.streaming import extend, quick
-
-KEY = "simulated-key"
-
-
-@pytest.fixture
-def panel():
-    return SimulatedPanel(key=KEY)
-
-
-@pytest.fixture
-async def client(panel):
-    async with smm.Client(panel.url, key=KEY, transport=panel.transport()) as client:
-        yield client
 
 
 @pytest.mark.parametrize("make_source", [iter, quick])

@@ -7,20 +7,17 @@ import pytest
 
 import smm_async as smm
 from tests.coalescing import Callers, FakeFetch, sizes, value_of, values_of
-from tests.streaming import SOURCES, is_at_rest, pairs_of, plain, quick, read_all, read_until_error, slow
-
-
-@pytest.fixture
-def fetch():
-    """Give a fetch that answers at once."""
-    return FakeFetch()
-
-
-@pytest.fixture(params=SOURCES)
-def make_source(request):
-    """Give what makes a source of some keys."""
-    return SOURCES[request.param]
-
+from tests.streaming import (
+    fetch,  # noqa: F401  a fixture is used by its name
+    is_at_rest,
+    make_source,  # noqa: F401
+    pairs_of,
+    plain,
+    quick,
+    read_all,
+    read_until_error,
+    slow,
+)
 
 # What comes out.
 

@@ -8,21 +8,18 @@ import pytest
 
 import smm_async as smm
 from tests.coalescing import Callers, FakeFetch, passes, sizes, value_of, values_of
-from tests.streaming import SOURCES, extend, is_at_rest, pairs_of, plain, read_all, read_until_error
+from tests.streaming import (
+    extend,
+    fetch,  # noqa: F401  a fixture is used by its name
+    is_at_rest,
+    make_source,  # noqa: F401
+    pairs_of,
+    plain,
+    read_all,
+    read_until_error,
+)
 
 PASSES = range(1, 25)
-
-
-@pytest.fixture
-def fetch():
-    """Give a fetch that answers at once."""
-    return FakeFetch()
-
-
-@pytest.fixture(params=SOURCES)
-def make_source(request):
-    """Give what makes a source of some keys."""
-    return SOURCES[request.param]
 
 
 async def answer_in_two_passes(keys):
