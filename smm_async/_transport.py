@@ -113,13 +113,18 @@ class Transport:
         self._made = []
 
     async def aclose(self) -> None:
-        """Close all connections, and the transport that was given."""
-        transports = [*self._made, *([] if self._given is None else [self._given])]
+        """Close all connections at once, and the transport that was given.
+
+        Cancelling this ends the wait for their goodbyes; each has been told to close.
+        """
+        made = self._made
         self.forget()
-        for transport in transports:
-            # A connection that cannot say goodbye, for one because its loop has ended, is gone as well.
-            with contextlib.suppress(Exception):
-                await transport.aclose()
+        async with anyio.create_task_group() as closings:
+            for transport in made:
+                closings.start_soon(_close, transport)
+            # In the caller's own task, as its maker may expect.
+            if self._given is not None:
+                await _close(self._given)
 
     async def send(self, question: Question, *, limit: int) -> Reply:
         """Send a read, once, and return the answer, of at most ``limit`` bytes before and after unpacking.
@@ -156,8 +161,7 @@ class Transport:
         finally:
             if transport is not self._given:
                 # What has been answered stays answered if the goodbye fails.
-                with contextlib.suppress(Exception):
-                    await transport.aclose()
+                await _close(transport)
         if isinstance(outcome, SmmError):
             raise outcome
         return outcome
@@ -216,6 +220,12 @@ class Transport:
         if panel.method == "GET" and self._given is None:
             request.url = _Address(request.url)
         return request
+
+
+async def _close(transport: AsyncTransport) -> None:
+    # A connection that cannot say goodbye, for one because its loop has ended, is gone as well.
+    with contextlib.suppress(Exception):
+        await transport.aclose()
 
 
 class _Address(httpx.URL):

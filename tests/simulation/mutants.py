@@ -351,8 +351,8 @@ MUTANTS = (
         "closing leaves the transport",
         "I6 the transport",
         "_transport",
-        "*([] if self._given is None else [self._given])",
-        "*[]",
+        "await _close(self._given)",
+        "pass",
     ),
     _mutant(
         "exit swallows",
