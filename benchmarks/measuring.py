@@ -56,7 +56,10 @@ class Report:
         print(text, flush=True)
 
     def keep(self, name, value):
-        """Keep a figure, or a list of points, under ``name``, for the goals and the plots."""
+        """Keep a figure, or a list of points, under ``name``, for the goals and the plots.
+
+        ``None`` says that it cannot be measured on this machine.
+        """
         self._figures[name] = value
 
     def worst(self, name, value):

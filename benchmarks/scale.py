@@ -130,7 +130,7 @@ def stream_rows(report, panel, count):
         seconds, held, most = alone(look_up_alone, look_up, panel.url(), loop, count)
         if look_up is stream:
             report.keep(f"{loop} stream", [(place * count // STEPS, size) for place, size in enumerate(held)])
-            report.keep(f"{loop} stream growth", most / held[1])
+            report.keep(f"{loop} stream growth", most / held[1] if held[1] else None)
         megabytes = [f"{size / 1e6:.1f}" for size in held] + [""] * (STEPS + 1 - len(held))
         requests = f"{panel.counts()['requests']:,}"
         name = "stream" if look_up is stream else "list"
