@@ -90,8 +90,9 @@ def test_command_fails_if_the_client_lost_something(monkeypatch, capsys, is_brok
 
     def work(call, tasks, jobs):
         for (task,) in tasks:
-            is_wrong = task[2] != CLIENT or is_broken
-            yield task, pool_storm.Outcome(storms=task[-1], violations=[(task[3], "lost")] if is_wrong else [])
+            is_control = task[2] != CLIENT
+            violations = [(task[3], "lost")] if is_control or is_broken else []
+            yield task, pool_storm.Outcome(storms=task[-1], stuck=int(is_control), violations=violations)
 
     monkeypatch.setattr(pool, "work", work)
 
@@ -103,3 +104,18 @@ def test_command_fails_if_the_client_lost_something(monkeypatch, capsys, is_brok
     assert "88 storms in" in shown
     assert (pool.replay_command("own", "trio", 13) in shown) == is_broken
     assert shown.count("see it again:") == (18 if is_broken else 0)
+
+
+def test_command_fails_if_no_control_lost_anything(monkeypatch, capsys):
+    """Storms in which nobody loses a slot have not looked hard enough, and the command says so."""
+
+    def work(call, tasks, jobs):
+        for (task,) in tasks:
+            yield task, pool_storm.Outcome(storms=task[-1])
+
+    monkeypatch.setattr(pool, "work", work)
+
+    code = pool.simulate(seeds=12, jobs=1)
+
+    assert code == 1
+    assert "No control lost a slot" in capsys.readouterr().out
