@@ -132,6 +132,7 @@ def main():
         failed = [outcome.program for outcome in outcomes if outcome.status]
         if not set(failed).intersection(MEASURED):
             write(outcomes, about, folder if is_quick else HERE)
+            failed += goals.missing({outcome.program: outcome.figures for outcome in outcomes})
     print(f"Failed: {', '.join(failed)}" if failed else "All ran.")
     sys.exit(bool(failed))
 
