@@ -3,6 +3,7 @@
 from smm_async import catalogue, errors, journal, models, orders, panels
 from smm_async._client import Client
 from smm_async._coalesce import Coalescer
+from smm_async._limits import Limiter, RateLimit
 from smm_async._log_redaction import install_log_redaction
 from smm_async._poll import Poll
 from smm_async._reconcile import Reconciliation, Verdict
@@ -70,6 +71,7 @@ __all__ = [
     "EntryState",
     "InvalidKeyError",
     "Journal",
+    "Limiter",
     "LinkBusyError",
     "MaintenanceError",
     "NoAnswerError",
@@ -84,6 +86,7 @@ __all__ = [
     "Poll",
     "Product",
     "ProductOrderStatus",
+    "RateLimit",
     "RateLimitedError",
     "Reconciliation",
     "RefillId",

@@ -11,6 +11,7 @@ import attrs
 
 from smm_async._backend import Waiter
 from smm_async._host import TaskHost
+from smm_async._limits import Limits
 from smm_async._requests import Departure
 from smm_async._secret import clear_frames
 from smm_async._transport import Gate
@@ -61,7 +62,7 @@ class Call:
 class Calls:
     """All calls of one client that have not ended, and the writes that ended after their callers had left."""
 
-    def __init__(self, host: TaskHost, gate: Gate, grace: float) -> None:
+    def __init__(self, host: TaskHost, gate: Gate | Limits, grace: float) -> None:
         self._host = host
         self._gate = gate
         self._grace = grace
@@ -104,7 +105,7 @@ class Calls:
         outcome: Any = _MISSING
         try:
             with anyio.CancelScope(deadline=deadline):
-                async with self._gate:
+                async with self._gate.at(call.question.action):
                     outcome = await self._begin(call, job)
         except Exception as error:  # noqa: BLE001  whatever it is, the caller must hear of it
             outcome = self._failed(call, error)

@@ -15,6 +15,7 @@ from smm_async import _wire, _writes
 from smm_async._bounds import check_seconds, check_whole
 from smm_async._exchange import Exchange
 from smm_async._ids import read_id, read_text, shown
+from smm_async._limits import Limiter, RateLimit
 from smm_async._poll import Poll
 from smm_async._reconcile import Reconciliation, reconcile
 from smm_async._secret import Secret, complaint_about_key
@@ -71,6 +72,7 @@ class Client:
         max_delay: float = 0.0,
         grace: float = 10.0,
         journal: Journal | None = None,
+        rate_limit: RateLimit | Limiter | Mapping[str, RateLimit | Limiter] | None = None,
     ) -> None:
         """Check the arguments; nothing is sent or opened yet.
 
@@ -86,9 +88,14 @@ class Client:
             max_delay: seconds that lookups may wait for company even if the panel is idle.
             grace: seconds that `aclose()` leaves writes on their way to be answered.
             journal: where orders are written down before they are sent, so that a crash does not forget them.
+            rate_limit: how often the panel may be asked: for all requests of the client, or by action, where ``"*"``
+                stands for all together. What has to wait waits in its budget, and ends as `NotSentError` if that is
+                not enough. With it, even if empty, an answer 429 with ``Retry-After`` has all wait that are counted
+                together.
 
         Raises:
-            ValueError: an address that is not complete or not https, an empty key, or a number out of bounds.
+            ValueError: an address that is not complete or not https, an empty key, a number out of bounds, or a limit
+                for what is no action of the panel.
         """
         complaint = complaint_about_key(key)
         secret = None if complaint else Secret(key)
@@ -111,6 +118,7 @@ class Client:
             write_budget=write_budget,
             grace=grace,
             journal=journal,
+            rate_limit=rate_limit,
         )
         self._journal = journal
         self._budget = float(budget)

@@ -18,6 +18,7 @@ from smm_async._coalesce import Coalescer
 from smm_async._decode import UnreadableError, make_converter, make_shortcut
 from smm_async._host import TaskHost
 from smm_async._ledger import Ledger
+from smm_async._limits import LimitedTransport, Limits, Rates
 from smm_async._plurals import PluralForm
 from smm_async._refusals import CONCERNS_ALL
 from smm_async._retry import Retries
@@ -70,14 +71,19 @@ class Exchange:
         write_budget: float,
         grace: float,
         journal: Journal | None,
+        rate_limit: Rates | None,
     ) -> None:
         self.panel = panel
         self.host = TaskHost("client")
         self.reader = Reader.for_panel(panel, key.redact)
         self.converter = make_converter(panel)
         self._shortcut = make_shortcut(panel)
-        self._transport = Transport(panel, key, transport)
-        self._gate = Gate(max_in_flight)
+        self._gate: Gate | Limits = Gate(max_in_flight)
+        if rate_limit is None:
+            self._transport = Transport(panel, key, transport)
+        else:
+            self._gate = Limits(rate_limit, panel, self._gate, longest_pause=budget)
+            self._transport = LimitedTransport(self._gate, panel, key, transport)
         self._retries = Retries()
         self._budget = budget
         self._write_budget = write_budget
@@ -100,7 +106,7 @@ class Exchange:
             max_delay=max_delay,
             budget=self._budget,
             shared_errors=CONCERNS_ALL,
-            gate=self._gate,
+            gate=self._gate.at(action),
             _host=self.host,
         )
 

@@ -34,6 +34,11 @@ class Departure:
         """Whether the panel may have got what it needs to act on the request."""
         self._is_stopped = False
 
+    @property
+    def is_stopped(self) -> bool:
+        """Whether it will never leave, if it has not."""
+        return self._is_stopped
+
     def stop(self) -> None:
         """Keep it from leaving; what has left goes on."""
         self._is_stopped = True
