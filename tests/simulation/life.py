@@ -13,7 +13,7 @@ import smm_async as smm
 from smm_async import _exchange
 from smm_async._decode import make_converter
 from smm_async._retry import Retries
-from tests.simulation import checks, loops, network, streams, wires
+from tests.simulation import checks, limits, loops, network, streams, wires
 from tests.simulation.world import KEY, LATEST, World
 
 LOOKUPS = {"status": "status", "statuses": "status", "refill_status": "refill_status"}
@@ -65,6 +65,7 @@ class Knobs:
     spread: float
     closes_at: float | None
     body_fails: bool
+    rate_limit: Any = None
 
 
 def draw_knobs(draw):
@@ -207,7 +208,7 @@ class Life:
         self.strike = strike
         self.draw = random.Random(seed)
         self.draw_closing = random.Random(f"closing {seed}")
-        self.knobs = knobs = attrs.evolve(draw_knobs(self.draw), **fixed)
+        self.knobs = knobs = attrs.evolve(draw_knobs(self.draw), rate_limit=limits.draw_rate_limit(seed), **fixed)
         self.world = World(
             self.draw,
             self._moment,
@@ -227,6 +228,8 @@ class Life:
         self.is_recovering = False
         self.everything: Any = None
         self.unsettled = []
+        self.told_to_wait = []
+        """When the client heard that it had asked too often, for what, and how long it is to wait."""
 
     def _moment(self, longest):
         """Draw seconds up to ``longest``: in half of the lives from a grid, so that things happen at once."""
@@ -316,6 +319,7 @@ class Life:
         for action, coalescer in exchange._coalescers.items():
             coalescer._fetch = self._watched(action, coalescer._fetch)
         wires.prepare(self, client)
+        limits.listen(self, exchange._transport)
         return client
 
     def _make_client(self):
@@ -329,6 +333,7 @@ class Life:
             write_budget=knobs.write_budget,
             max_delay=knobs.max_delay,
             grace=knobs.grace,
+            rate_limit=knobs.rate_limit,
         )
 
     def _watched(self, action, fetch):
@@ -415,8 +420,9 @@ class Life:
         checks.check_most_open(self)
         world.fault_rate, self.is_recovering, world.most_open = 0.0, True, 0
         status = client._exchange._coalescers["status"]
-        count = min(self.knobs.max_in_flight * status.max_batch, 24)
-        slots = min(self.knobs.max_in_flight, -(-count // status.max_batch))
+        requests = min(self.knobs.max_in_flight, limits.most_at_once(self, "status"))
+        count = min(requests * status.max_batch, 24)
+        slots = min(requests, -(-count // status.max_batch))
         fresh = Call(next(self.numbers), "statuses", tuple(str(5000 + number) for number in range(count)))
         self.callers.append(Caller(self, [fresh], 0.0, LATEST * 100))
         with anyio.move_on_after(LATEST):

@@ -290,6 +290,38 @@ MUTANTS = (
         "                finally:\n                    await response.aclose()\n",
         "                finally:\n                    pass\n",
     ),
+    # Limits.
+    _mutant(
+        "one more in a window",
+        "I15 more than",
+        "_limits",
+        "if len(self._left_at) > self._limit.requests:",
+        "if len(self._left_at) > self._limit.requests + 1:",
+        "len(self._left_at) < self._limit.requests:",
+        "len(self._left_at) <= self._limit.requests:",
+    ),
+    _mutant(
+        "repetitions do not wait for a turn",
+        "I15",
+        "_limits",
+        "if not quota.is_free(now)]:",
+        "if False]:",
+    ),
+    _mutant(
+        "limit of an action puts out the one for all",
+        "I15 more than",
+        "_limits",
+        "return [self._own[action], self._shared] if",
+        "return [self._own[action]] if",
+    ),
+    _mutant(
+        "goes on asking after 429",
+        "I15 asked in a pause",
+        "_limits",
+        ".pause(anyio.current_time() + pause)",
+        ".pause(0.0)",
+    ),
+    _mutant("turn is used for ever", "I15", "_limits", "        self._turns -= 1\n", ""),
     # Closing.
     _mutant(
         "closing forgets who is queued",
