@@ -26,6 +26,7 @@ from smm_async._values import (
 )
 from smm_async._words import fold
 from smm_async.models import (
+    NO_EXTRA,
     Balance,
     OrderState,
     OrderStatus,
@@ -145,7 +146,7 @@ def make_shortcut(panel: Panel) -> Callable[[Sequence[str], Any], dict[str, Orde
             made.charge, made.start_count, made.remains = charge, count, remains
             made.status, made.state, made.currency = status, state, currency
             made.runs = made.posts = made.expiry = None
-            made.orders, made.extra = (), {}
+            made.orders, made.extra = (), NO_EXTRA
             made.__class__ = OrderStatus
             found[id_] = made
         return found
@@ -183,7 +184,7 @@ def _record_hook(record: type[T], panel: Panel, converter: cattrs.Converter) -> 
                     set_field(made, read(value, annotation))
             elif key not in ignored:
                 extra[key] = value
-        set_extra(made, extra)
+        set_extra(made, extra or NO_EXTRA)
         finish(made)
         return made
 

@@ -1,5 +1,9 @@
 """Rows to models: names, aliases, states and what nobody knows."""
 
+import copy
+import json
+import operator
+import pickle
 from decimal import Decimal
 
 import attrs
@@ -331,8 +335,47 @@ def test_models_are_what_their_classes_make():
 
 
 def test_records_do_not_share_their_extra():
-    """Each record has an `extra` of its own."""
-    first, second = status_of(**ROW), status_of(**ROW)
+    """Each record that has unknown fields has an `extra` of its own."""
+    first, second = status_of(**ROW, mode="Auto"), status_of(**ROW, mode="Auto")
 
-    assert first.extra == second.extra == {}
+    assert first.extra == second.extra == {"mode": "Auto"}
     assert first.extra is not second.extra
+
+
+CHANGES = {
+    "set": lambda extra: operator.setitem(extra, "mode", "Auto"),
+    "delete": lambda extra: operator.delitem(extra, "mode"),
+    "or": lambda extra: operator.ior(extra, {"mode": "Auto"}),
+    "update": lambda extra: extra.update(mode="Auto"),
+    "setdefault": lambda extra: extra.setdefault("mode", "Auto"),
+    "pop": lambda extra: extra.pop("mode", None),
+    "popitem": lambda extra: extra.popitem(),
+    "clear": lambda extra: extra.clear(),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_extra_of_many_takes_nothing(change):
+    """What records without unknown fields have in common cannot be changed through one of them."""
+    extra = status_of(**ROW).extra
+
+    with pytest.raises(TypeError, match="cannot be changed"):
+        change(extra)
+
+    assert extra == {}
+    assert {**extra} == {} != extra | {"mode": "Auto"}
+
+
+@pytest.mark.parametrize(
+    "take",
+    [copy.copy, copy.deepcopy, *(lambda it, n=n: pickle.loads(pickle.dumps(it, n)) for n in (0, 2, 5)), attrs.evolve],
+    ids=["copy", "deepcopy", "pickle_0", "pickle_2", "pickle_5", "evolve"],
+)
+def test_record_without_extra_is_copied(take):
+    """A record without unknown fields stays the same in a copy and a pickle, and has no dictionary of its own then."""
+    status = status_of(**ROW)
+    taken = take(status)
+
+    assert taken == status
+    assert taken.extra is status.extra
+    assert json.dumps(attrs.asdict(taken)["extra"]) == "{}"

@@ -94,9 +94,14 @@ def test_short_way_knows_the_panels_own_states():
     assert SHORTCUT(["7"], {"7": ROW | {"status": "2"}}) == {}
 
 
-def test_records_of_the_short_way_do_not_share_their_extra():
-    """Each record has an `extra` of its own."""
+def test_records_of_the_short_way_are_frozen():
+    """A record of the short way is of the very class of the others, and nothing of it can be changed."""
     found = SHORTCUT(["7", "8"], {"7": ROW, "8": ROW})
 
     assert found["7"] == found["8"]
-    assert found["7"].extra is not found["8"].extra
+    assert type(found["7"]) is OrderStatus
+    assert found["7"].extra is CONVERTER.structure(ROW, OrderStatus).extra
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        found["7"].charge = Decimal(0)
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        del found["7"].charge
