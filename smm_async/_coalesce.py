@@ -164,7 +164,7 @@ class Coalescer(Generic[K, V]):
         try:
             result = await waiter
         except BaseException:
-            self._queue.leave(ticket)
+            self._queue.leave(ticket, key)
             raise
         if isinstance(result, Exception):
             raise result
@@ -191,8 +191,8 @@ class Coalescer(Generic[K, V]):
                 await crowd.wait_until_left(most // 2)
             await crowd.wait_until_left(0)
         finally:
-            for ticket in crowd.open.values():
-                self._queue.leave(ticket)
+            for key, ticket in crowd.open.items():
+                self._queue.leave(ticket, key)
             crowd.open.clear()
         if crowd.stop is not None:
             _share_out(crowd.stop, results)
@@ -258,10 +258,10 @@ class Coalescer(Generic[K, V]):
 
     def _take_back(self, tickets: Iterable[Ticket]) -> list[Ticket]:
         """Take out of the queue all tickets that are not on their way, and return them."""
-        on_their_way = {id(ticket) for batch in self._in_flight for ticket in batch.tickets()}
+        on_their_way = {id(ticket) for batch in self._in_flight for _, ticket in batch.places()}
         back = [ticket for ticket in tickets if id(ticket) not in on_their_way]
         for ticket in back:
-            self._queue.leave(ticket)
+            self._queue.leave(ticket, ticket[1])
         return back
 
     def _join(self, key: K, waiter: Waiter | Crowd, loop: Loop) -> Ticket:
@@ -271,12 +271,12 @@ class Coalescer(Generic[K, V]):
         return ticket
 
     def _join_all(self, keys: Iterable[K], crowd: Crowd) -> None:
-        """Queue different keys of one caller, all in one go."""
+        """Queue different keys of one caller, all in one go and with one ticket."""
         loop = self._host.loop_here()
-        deadline = self._note_arrival(loop)
-        tickets: dict[K, Ticket] = {key: (deadline, key, crowd) for key in keys}
-        crowd.open.update(tickets)
-        self._queue.join_all(tickets)
+        ticket = (self._note_arrival(loop), None, crowd)
+        places = dict.fromkeys(keys, ticket)
+        crowd.open.update(places)
+        self._queue.join_all(places, ticket)
         self._look_after_queue(loop)
 
     def _note_arrival(self, loop: Loop) -> float:
@@ -383,7 +383,7 @@ class Coalescer(Generic[K, V]):
                 self._note_response_time(loop.now() - sent_at)
                 self._hand_out(batch, answers)
             if scope.cancelled_caught:
-                answer_all(batch.tickets(), self._sentry.too_late(), stop=False)
+                answer_all(batch.places(), self._sentry.too_late(), stop=False)
         except (GeneratorExit, KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:  # noqa: BLE001  whatever it is, the callers must hear of it, and the slot lives on
@@ -403,34 +403,36 @@ class Coalescer(Generic[K, V]):
             self._hurry()
 
     def _fail(self, batch: Batch[K], error: Exception) -> None:
-        tickets = list(batch.tickets())
+        places = list(batch.places())
         if isinstance(error, self._shared_errors):
-            tickets += self._queue.clear()
-        answer_all(tickets, error, stop=isinstance(error, self._shared_errors))
+            places += self._queue.clear()
+        answer_all(places, error, stop=isinstance(error, self._shared_errors))
 
     def _hand_out(self, batch: Batch[K], answers: Mapping[K, V | Exception]) -> None:
         if not isinstance(answers, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]  it comes from the user
             message = f"fetch must return a mapping, not {type(answers).__name__}."
             raise TypeError(message)
+        if batch.answer_plainly(answers):
+            return
         for key, entry in batch.entries.items():
             result = answers.get(key, _MISSING)
             if result is not _MISSING:
-                answer_entry(entry, result)
+                answer_entry(entry, key, result)
             elif len(batch.entries) > 1:
                 self._queue.ask_alone(key, entry)
             else:
-                answer_entry(entry, UnresolvedError(f"The answer says nothing about {key!r}."))
+                answer_entry(entry, key, UnresolvedError(f"The answer says nothing about {key!r}."))
 
     def _end(self) -> None:
         """Answer everybody, for no task is left that would; if their loop has ended, nobody waits."""
-        tickets = [ticket for batch in self._in_flight for ticket in batch.tickets()] + self._queue.clear()
+        places = [place for batch in self._in_flight for place in batch.places()] + self._queue.clear()
         streams = self._streams
         self._reset()
         if self._host.is_here:
             error = ClosedError("Closed before the answer came.")
             for stream in streams:
                 stream.close(error)
-            answer_all(tickets, error, stop=True)
+            answer_all(places, error, stop=True)
 
 
 def _itself(key: Any) -> Any:

@@ -36,14 +36,15 @@ class Sentry:
 
     def expire(self, now: float) -> None:
         """Tell those whose budget has ended by ``now``."""
-        for ticket in self._queue.pop_expired(now):
-            if self._queue.leave(ticket):
+        for key, ticket in self._queue.pop_expired(now):
+            if self._queue.leave(ticket, key):
                 answer(
                     ticket,
+                    key,
                     NotSentError(f"Still queued at the end of the budget of {self._budget:g} seconds."),
                 )
             else:
-                answer(ticket, self.too_late())
+                answer(ticket, key, self.too_late())
 
     def too_late(self) -> NoAnswerError:
         """Return what those get who were asked for, and whose budget has ended."""

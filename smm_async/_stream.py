@@ -117,11 +117,19 @@ class Stream(Crowd):
             self.stop = self._failure = None
             raise error
 
-    def waits_for(self, ticket: Ticket) -> bool:
+    def waits_for(self, ticket: Ticket, _: Any, /) -> bool:
         """Return whether the ticket is open."""
         return id(ticket) in self.open
 
-    def answer(self, ticket: Ticket, result: Any) -> None:
+    def is_done_with(self, ticket: Ticket, /) -> bool:
+        """Return whether the ticket is not open."""
+        return id(ticket) not in self.open
+
+    def left_of(self, ticket: Ticket, /) -> list[Any]:
+        """Return the key of the ticket."""
+        return [ticket[1]]
+
+    def answer(self, ticket: Ticket, _: Any, result: Any, /) -> None:
         """Keep the result for the reader, unless it came too late."""
         number = id(ticket)
         if self.open.pop(number, None) is None:
@@ -132,7 +140,7 @@ class Stream(Crowd):
         else:
             self._ring()
 
-    def stop_for(self, ticket: Ticket, error: Exception) -> None:
+    def stop_for(self, ticket: Ticket, _: Any, error: Exception, /) -> None:
         """Answer this ticket with ``error``, and let the reader hear of it once more, at the end."""
         if self.open.pop(id(ticket), None) is None:
             return

@@ -10,6 +10,7 @@ import copy
 import math
 from collections import deque
 from collections.abc import Hashable, Iterable, Iterator, Mapping
+from itertools import filterfalse
 from typing import Any, Generic, TypeAlias, TypeVar
 
 import attrs
@@ -19,10 +20,14 @@ from smm_async.errors import SmmError
 
 K = TypeVar("K", bound=Hashable)
 
-# (deadline in seconds of the loop's time, key, who waits). A tuple, for there may be a million of them.
+# (deadline in seconds of the loop's time, key, who waits). A tuple, for there may be a million of them. What is asked for
+# in one go, by the caller of a list, has one ticket for all its keys, which names none.
 Ticket: TypeAlias = "tuple[float, Any, Waiter | Crowd]"
 # By identity, since two tickets of one stream for one key are equal; so that one of very many leaves at once.
 Entry: TypeAlias = "Ticket | dict[int, Ticket]"
+
+# A key, and the ticket of one who waits for it.
+Place: TypeAlias = "tuple[Any, Ticket]"
 
 _FEWEST_TO_PRUNE = 1000
 
@@ -40,24 +45,48 @@ class Crowd:
         self.stop: Exception | None = None
         """The error that concerns everybody, so that nothing more need be asked."""
 
-    def waits_for(self, ticket: Ticket) -> bool:
-        """Return whether the ticket is open, and the caller there: its bell is done while it hangs if it was cancelled."""
-        return ticket[1] in self.open and (self._bell is None or not self._bell.done())
+    def waits_for(self, _: Ticket, key: Any, /) -> bool:
+        """Return whether the key is open, and the caller there: its bell is done while it hangs if it was cancelled."""
+        return key in self.open and (self._bell is None or not self._bell.done())
 
-    def answer(self, ticket: Ticket, result: Any) -> None:
+    def is_done_with(self, _: Ticket, /) -> bool:
+        """Return whether it is certain that nothing of the ticket is open."""
+        return not self.open
+
+    def left_of(self, ticket: Ticket, /) -> list[Any]:
+        """Return the keys of the ticket that are open."""
+        return [key for key, own in self.open.items() if own is ticket]
+
+    def answer(self, _: Ticket, key: Any, result: Any, /) -> None:
         """Keep the result, unless it came too late."""
-        bell, key = self._bell, ticket[1]
+        bell = self._bell
         if (bell is not None and bell.done()) or self.open.pop(key, None) is None:
             return
         self._results[key] = result
-        if bell is not None and len(self.open) <= self._enough:
-            bell.set_result(None)
+        self._ring_if_enough()
+
+    def _ring_if_enough(self) -> None:
+        if self._bell is not None and len(self.open) <= self._enough:
+            self._bell.set_result(None)
             self._bell = None
 
-    def stop_for(self, ticket: Ticket, error: Exception) -> None:
+    def answer_plainly(self, results: Mapping[Any, Any]) -> bool:
+        """Keep these results and return true, if all are values, and all their keys open: that is a third of the work."""
+        if not self.open.keys() >= results.keys() or any(
+            issubclass(kind, Exception) for kind in {*map(type, results.values())}
+        ):
+            return False
+        if self._bell is None or not self._bell.done():
+            self._results.update(results)
+            for key in results:
+                del self.open[key]
+            self._ring_if_enough()
+        return True
+
+    def stop_for(self, ticket: Ticket, key: Any, error: Exception, /) -> None:
         """Answer with an error that concerns everybody."""
         self.stop = error
-        self.answer(ticket, own_copy(error))
+        self.answer(ticket, key, own_copy(error))
 
     async def wait_until_left(self, few: int) -> None:
         """Wait until at most ``few`` keys are open."""
@@ -67,40 +96,46 @@ class Crowd:
             await self._bell
 
 
-def is_open(ticket: Ticket) -> bool:
-    """Return whether somebody still waits with this ticket."""
+def is_open(ticket: Ticket, key: Any) -> bool:
+    """Return whether somebody still waits for ``key`` with this ticket."""
     waiter = ticket[2]
-    return waiter.waits_for(ticket) if isinstance(waiter, Crowd) else not waiter.done()
+    return waiter.waits_for(ticket, key) if isinstance(waiter, Crowd) else not waiter.done()
 
 
-def answer(ticket: Ticket, result: Any) -> None:
-    """Wake the holder of ``ticket`` with ``result``; an exception is raised there."""
+def is_done(ticket: Ticket) -> bool:
+    """Return whether it is certain that nobody waits with this ticket any more."""
+    waiter = ticket[2]
+    return waiter.is_done_with(ticket) if isinstance(waiter, Crowd) else waiter.done()
+
+
+def answer(ticket: Ticket, key: Any, result: Any) -> None:
+    """Wake the holder of ``ticket`` with what ``key`` stands for; an exception is raised there."""
     waiter = ticket[2]
     if isinstance(waiter, Crowd):
-        waiter.answer(ticket, result)
+        waiter.answer(ticket, key, result)
     elif not waiter.done():
         waiter.set_result(result)
 
 
-def answer_entry(entry: Entry, result: Any) -> None:
+def answer_entry(entry: Entry, key: Any, result: Any) -> None:
     """Wake all that wait for one key; each gets an exception object of its own."""
     if isinstance(result, Exception):
         for ticket in tickets_of(entry):
-            answer(ticket, own_copy(result))
+            answer(ticket, key, own_copy(result))
     elif isinstance(entry, tuple):
-        answer(entry, result)
+        answer(entry, key, result)
     else:
         for ticket in entry.values():
-            answer(ticket, result)
+            answer(ticket, key, result)
 
 
-def answer_all(tickets: Iterable[Ticket], error: Exception, *, stop: bool) -> None:
+def answer_all(places: Iterable[Place], error: Exception, *, stop: bool) -> None:
     """Wake all holders with ``error``; whoever waits for many keys has it once, if it is to ``stop`` them."""
-    for ticket in tickets:
+    for key, ticket in places:
         if stop and isinstance(ticket[2], Crowd):
-            ticket[2].stop_for(ticket, error)
+            ticket[2].stop_for(ticket, key, error)
         else:
-            answer(ticket, own_copy(error))
+            answer(ticket, key, own_copy(error))
 
 
 def tickets_of(entry: Entry) -> list[Ticket]:
@@ -108,12 +143,12 @@ def tickets_of(entry: Entry) -> list[Ticket]:
     return [entry] if isinstance(entry, tuple) else list(entry.values())
 
 
-def deadline_of(entry: Entry) -> float | None:
+def deadline_of(entry: Entry, key: Any) -> float | None:
     """Return when the last of those who still wait with an entry gives up, or ``None`` if nobody waits."""
     # A cancelled caller is known here before its own task has run.
     if isinstance(entry, tuple):
-        return entry[0] if is_open(entry) else None
-    return max((ticket[0] for ticket in entry.values() if is_open(ticket)), default=None)
+        return entry[0] if is_open(entry, key) else None
+    return max((ticket[0] for ticket in entry.values() if is_open(ticket, key)), default=None)
 
 
 def own_copy(error: Exception) -> Exception:
@@ -146,11 +181,17 @@ class Batch(Generic[K]):
     entries: dict[K, Entry]
     deadline: float
     """When the youngest of its callers gives up."""
+    only: Entry | None = None
+    """The entry that all its keys share, where one caller has asked for them in one go."""
 
-    def tickets(self) -> Iterator[Ticket]:
-        """Yield every ticket in it."""
-        for entry in self.entries.values():
-            yield from tickets_of(entry)
+    def answer_plainly(self, answers: Mapping[K, Any]) -> bool:
+        """Answer and return true, if one list has asked for all of it, and has a value for each key and no more."""
+        crowd = self.only[2] if isinstance(self.only, tuple) else None
+        return type(crowd) is Crowd and answers.keys() == self.entries.keys() and crowd.answer_plainly(answers)
+
+    def places(self) -> Iterator[Place]:
+        """Yield every key with every ticket for it."""
+        return _places_of(self.entries.items())
 
 
 class Queue(Generic[K]):
@@ -175,31 +216,34 @@ class Queue(Generic[K]):
     def join(self, ticket: Ticket) -> None:
         """Add a ticket to those of the same key, or as the last in line. Tickets must come in order of deadlines."""
         key = ticket[1]
-        entry = self._waiting.get(key)
-        if entry is None:
+        if key in self._waiting:
+            self._share(key, ticket)
+        else:
             self._waiting[key] = ticket
             self._order.append(key)
-        elif isinstance(entry, dict):
-            entry[id(ticket)] = ticket
-        else:
-            self._waiting[key] = {id(entry): entry, id(ticket): ticket}
         if ticket[0] < math.inf:
             self._deadlines.append(ticket)
 
-    def join_all(self, tickets: Mapping[K, Ticket]) -> None:
-        """Add the tickets of different keys, as `join()` does one; they have the same deadline."""
-        if not self._waiting.keys().isdisjoint(tickets):
-            for ticket in tickets.values():
-                self.join(ticket)
-            return
-        self._waiting.update(tickets)
-        self._order.extend(tickets)
-        if next(iter(tickets.values()))[0] < math.inf:
-            self._deadlines.extend(tickets.values())
+    def join_all(self, keys: Mapping[K, Ticket], ticket: Ticket) -> None:
+        """Add one ticket for different keys, as `join()` does for one."""
+        shared = self._waiting.keys() & keys.keys()
+        for key in shared:
+            self._share(key, ticket)
+        new = {key: ticket for key in keys if key not in shared} if shared else keys
+        self._waiting.update(new)
+        self._order.extend(new)
+        if ticket[0] < math.inf:
+            self._deadlines.append(ticket)
 
-    def leave(self, ticket: Ticket) -> bool:
-        """Take a ticket out of the line, and return whether it stood there. Its key goes with the last of them."""
-        key = ticket[1]
+    def _share(self, key: K, ticket: Ticket) -> None:
+        entry = self._waiting[key]
+        if isinstance(entry, dict):
+            entry[id(ticket)] = ticket
+        else:
+            self._waiting[key] = {id(entry): entry, id(ticket): ticket}
+
+    def leave(self, ticket: Ticket, key: K) -> bool:
+        """Take a ticket out of the line for ``key``, and return whether it stood there. The last of them takes it along."""
         entry = self._waiting.get(key)
         if entry is ticket:
             del self._waiting[key]
@@ -217,7 +261,7 @@ class Queue(Generic[K]):
 
     def ask_alone(self, key: K, entry: Entry) -> None:
         """Put back what a batch did not settle: it goes next, and by itself."""
-        tickets = {id(ticket): ticket for ticket in tickets_of(entry) if is_open(ticket)}
+        tickets = {id(ticket): ticket for ticket in tickets_of(entry) if is_open(ticket, key)}
         if tickets:
             self._alone.append((key, tickets))
 
@@ -228,52 +272,71 @@ class Queue(Generic[K]):
     def _take_alone(self) -> Batch[K] | None:
         while self._alone:
             key, entry = self._alone.popleft()
-            deadline = deadline_of(entry)
+            deadline = deadline_of(entry, key)
             if deadline is not None:
                 return Batch({key: entry}, deadline)
         return None
 
     def _take_first(self, size: int) -> Batch[K] | None:
         entries: dict[K, Entry] = {}
-        latest = 0.0
+        latest, last, is_mixed = 0.0, None, False
         waiting, order = self._waiting, self._order
         while order and len(entries) < size:
             key = order.popleft()
             entry = waiting.pop(key, None)
-            if entry is not None and (deadline := deadline_of(entry)) is not None:
-                entries[key] = entry
-                latest = max(latest, deadline)
-        return Batch(entries, latest) if entries else None
+            if entry is None:
+                continue
+            # The caller of a list is there for all that it has in line, or for none.
+            if entry is not last:
+                deadline = deadline_of(entry, key)
+                if deadline is None:
+                    continue
+                last, latest, is_mixed = entry, max(latest, deadline), last is not None
+            entries[key] = entry
+        return Batch(entries, latest, None if is_mixed else last) if entries else None
 
     def next_deadline(self) -> float | None:
         """Return when the next budget ends, or ``None`` if nobody waits."""
         self._prune()
         return self._deadlines[0][0] if self._deadlines else None
 
-    def pop_expired(self, now: float) -> Iterator[Ticket]:
-        """Yield the open tickets whose budget has ended."""
+    def pop_expired(self, now: float) -> Iterator[Place]:
+        """Yield the open keys whose budget has ended, each with its ticket."""
         while self._deadlines and self._deadlines[0][0] <= now:
             ticket = self._deadlines.popleft()
-            if is_open(ticket):
-                yield ticket
+            for key in _keys_of(ticket):
+                if is_open(ticket, key):
+                    yield key, ticket
 
     def _prune(self) -> None:
         deadlines = self._deadlines
-        while deadlines and not is_open(deadlines[0]):
+        while deadlines and is_done(deadlines[0]):
             deadlines.popleft()
         if len(deadlines) > self._prune_at:
             # One that waits long must not keep all that came and went behind it.
-            self._deadlines = deque(filter(is_open, deadlines))
+            self._deadlines = deque(filterfalse(is_done, deadlines))
             self._prune_at = max(_FEWEST_TO_PRUNE, 2 * len(self._deadlines))
 
     def settle(self) -> None:
         """Forget the deadlines of tickets that were answered."""
         self._prune()
 
-    def clear(self) -> list[Ticket]:
-        """Empty the line, and return all tickets that stood in it."""
-        entries = [*self._waiting.values(), *(entry for _, entry in self._alone)]
+    def clear(self) -> list[Place]:
+        """Empty the line, and return all that stood in it."""
+        places = [*_places_of(self._waiting.items()), *_places_of(self._alone)]
         self._waiting.clear()
         self._order.clear()
         self._alone.clear()
-        return [ticket for entry in entries for ticket in tickets_of(entry)]
+        return places
+
+
+def _keys_of(ticket: Ticket) -> list[Any]:
+    """Return the keys that a ticket is for, and may still be open."""
+    waiter = ticket[2]
+    return waiter.left_of(ticket) if isinstance(waiter, Crowd) else [ticket[1]]
+
+
+def _places_of(entries: Iterable[tuple[Any, Entry]]) -> Iterator[Place]:
+    for key, entry in entries:
+        for ticket in tickets_of(entry):
+            yield key, ticket

@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 import anyio
+import pytest
 
 from smm_async._backend import current_loop
 from smm_async._tickets import Crowd, answer, is_open
@@ -19,8 +20,7 @@ def crowd_of(*keys):
     """Return a crowd that waits for these, and its results."""
     results: dict[Any, Any] = {}
     crowd = Crowd(current_loop(), results)
-    for key in keys:
-        crowd.open[key] = (math.inf, key, crowd)
+    crowd.open.update(dict.fromkeys(keys, (math.inf, None, crowd)))
     return crowd, results
 
 
@@ -32,11 +32,11 @@ async def test_crowd_wakes_when_few_are_left():
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(wait_for_crowd, crowd, 2, steps)
         await anyio.wait_all_tasks_blocked()
-        answer(crowd.open["b"], 1)
+        answer(crowd.open["b"], "b", 1)
         await anyio.wait_all_tasks_blocked()
         assert steps == []
-        answer(crowd.open["a"], 2)
-        answer(crowd.open["c"], 3)
+        answer(crowd.open["a"], "a", 2)
+        answer(crowd.open["c"], "c", 3)
 
     assert steps == [1]
     assert results == {"b": 1, "a": 2, "c": 3}
@@ -56,10 +56,10 @@ async def test_crowd_takes_one_answer_for_a_key():
     crowd, results = crowd_of("a")
 
     for key, value in (("a", 1), ("a", 2), ("b", 3)):
-        answer((math.inf, key, crowd), value)
+        answer((math.inf, None, crowd), key, value)
 
     assert results == {"a": 1}
-    assert not is_open((math.inf, "a", crowd))
+    assert not is_open((math.inf, None, crowd), "a")
 
 
 async def test_crowd_waits_again():
@@ -71,7 +71,7 @@ async def test_crowd_waits_again():
         for few, key in ((2, "a"), (1, "b"), (0, "c")):
             tasks.start_soon(wait_for_crowd, crowd, few, steps)
             await anyio.wait_all_tasks_blocked()
-            answer(crowd.open[key], key)
+            answer(crowd.open[key], key, key)
             await anyio.wait_all_tasks_blocked()
 
     assert steps == [2, 1, 0]
@@ -86,9 +86,42 @@ async def test_cancelled_crowd_waits_for_nothing():
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(crowd.wait_until_left, 0)
         await anyio.wait_all_tasks_blocked()
-        assert is_open(ticket)
+        assert is_open(ticket, "a")
         tasks.cancel_scope.cancel()
-        assert not is_open(ticket)
-        answer(ticket, "too late")
+        assert not is_open(ticket, "a")
+        answer(ticket, "a", "too late")
+        assert crowd.answer_plainly({"a": "too late"})
 
     assert results == {}
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [{"a": 1, "b": ValueError()}, {"a": 1, "c": 2}],
+    ids=["error", "not_open"],
+)
+async def test_crowd_answers_plainly_what_is_plain(answers):
+    """Values for keys that are all open are taken at once; with any other nothing is taken."""
+    crowd, results = crowd_of(*"abd")
+
+    assert not crowd.answer_plainly(answers)
+    assert results == {}
+    assert crowd.answer_plainly({"b": 2, "a": 1})
+    assert results == {"a": 1, "b": 2}
+    assert list(crowd.open) == ["d"]
+
+
+async def test_crowd_wakes_when_few_are_left_of_many():
+    """A caller of many keys is woken by what is taken at once, too, when few enough are left."""
+    crowd, _ = crowd_of(*"abcd")
+    steps: list[int] = []
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(wait_for_crowd, crowd, 1, steps)
+        await anyio.wait_all_tasks_blocked()
+        crowd.answer_plainly({"a": 1, "b": 2})
+        await anyio.wait_all_tasks_blocked()
+        assert steps == []
+        crowd.answer_plainly({"c": 3})
+
+    assert steps == [1]

@@ -1,9 +1,11 @@
 """The coalescer's state: who waits for which key, what goes next, and who is answered."""
 
 import math
-from typing import Any
+from typing import Any, cast
 
-from smm_async._tickets import Queue, answer, answer_entry, is_open, tickets_of
+import pytest
+
+from smm_async._tickets import Crowd, Queue, answer, answer_entry, is_open, tickets_of
 from smm_async.errors import NoAnswerError
 
 
@@ -70,38 +72,86 @@ def test_queue_gives_one_place_to_one_key():
     batch = queue.take(100)
 
     assert list(batch.entries) == ["a", "b"]
-    assert list(batch.tickets()) == [tickets[0], tickets[2], tickets[3], tickets[1]]
+    assert [ticket for _, ticket in batch.places()] == [tickets[0], tickets[2], tickets[3], tickets[1]]
+
+
+def join_all(queue, keys, deadline=math.inf):
+    """Have the caller of a list join, and return its ticket."""
+    crowd = Crowd(cast("Any", None), {})
+    ticket = (deadline, None, crowd)
+    crowd.open.update(dict.fromkeys(keys, ticket))
+    queue.join_all(dict(crowd.open), ticket)
+    return ticket
 
 
 def test_queue_takes_many_of_one_caller_behind_others():
-    """Many that come at once stand behind those who were there, in their order, each with its deadline."""
-    queue, caller = queue_of(ticket_for("d", 1)), Bell()
-    many = {key: (2, key, caller) for key in "acb"}
+    """Many that come at once stand behind those who were there, in their order, with one deadline."""
+    queue = queue_of(first := ticket_for("d", 1))
 
-    queue.join_all(many)
+    ticket = join_all(queue, "acb", 2)
+    batch = queue.take(100)
 
-    assert list(queue.take(100).tickets())[1:] == list(many.values())
-    assert list(queue.pop_expired(2))[1:] == list(many.values())
+    assert batch.deadline == 2
+    assert list(batch.places()) == [("d", first), ("a", ticket), ("c", ticket), ("b", ticket)]
+    assert list(queue.pop_expired(2)) == [("d", first), ("a", ticket), ("c", ticket), ("b", ticket)]
 
 
 def test_queue_gives_many_of_one_caller_the_places_of_others():
     """Of many that come at once, those that others ask for have one place with them, and nobody is displaced."""
     others = [ticket_for("c", 1), ticket_for("c", 1)]
     queue = queue_of(*others)
-    many = {key: ticket_for(key, 2) for key in "ac"}
 
-    queue.join_all(many)
+    ticket = join_all(queue, "ac", 2)
     batch = queue.take(100)
 
     assert list(batch.entries) == ["c", "a"]
-    assert list(batch.tickets()) == [*others, many["c"], many["a"]]
-    assert list(queue.pop_expired(2)) == [*others, *many.values()]
+    assert list(batch.places()) == [("c", others[0]), ("c", others[1]), ("c", ticket), ("a", ticket)]
+    assert list(queue.pop_expired(2)) == [("c", others[0]), ("c", others[1]), ("a", ticket), ("c", ticket)]
+
+
+def test_queue_forgets_the_deadline_of_a_list():
+    """What has been answered of a list does not end with its budget, and the last answer ends that."""
+    queue: Queue[Any] = Queue()
+    ticket = join_all(queue, "abc", 2)
+    queue.take(100)
+
+    answer(ticket, "b", "value")
+    queue.settle()
+    assert queue.next_deadline() == 2
+    assert list(queue.pop_expired(2)) == [("a", ticket), ("c", ticket)]
+
+    ticket = join_all(queue, "ab", 3)
+    assert queue.take(100).answer_plainly({"a": 1, "b": 2})
+    assert queue.next_deadline() is None
+
+
+@pytest.mark.parametrize("answers", [{"a": 1}, {"a": 1, "b": 2, "c": 3}, {"a": 1, "b": ValueError()}], ids=repr)
+def test_batch_of_a_list_that_is_not_answered_plainly(answers):
+    """An answer that leaves something out, has more than was asked for, or an error, is looked at key by key."""
+    queue: Queue[Any] = Queue()
+    ticket = join_all(queue, "abc")
+
+    assert not queue.take(2).answer_plainly(answers)
+    assert list(ticket[2].open) == ["a", "b", "c"]
+
+
+def test_batch_of_several_is_not_answered_plainly():
+    """What more than one caller has asked for is looked at key by key, and so is what one asks for with others."""
+    queue = queue_of(single := ticket_for("a"))
+    shared = queue_of(ticket_for("a"), ticket_for("a"))
+    list_with_others = queue_of(ticket_for("b"))
+    join_all(list_with_others, "a")
+
+    batches = [queue.take(100), shared.take(100), list_with_others.take(100)]
+
+    assert [batch.answer_plainly(dict.fromkeys(batch.entries, 1)) for batch in batches] == [False] * 3
+    assert single[2].results == []
 
 
 def test_queue_without_deadlines():
     """Who waits without end has no deadline to be looked after."""
     queue = queue_of(ticket_for("a"))
-    queue.join_all({"b": ticket_for("b")})
+    join_all(queue, "b")
 
     assert len(queue) == 2
     assert queue.next_deadline() is None
@@ -136,9 +186,9 @@ def test_key_leaves_with_its_last_caller():
     first, second, third = tickets = [ticket_for("a") for _ in range(3)]
     queue = queue_of(*tickets)
 
-    left = [queue.leave(second), queue.leave(first)]
+    left = [queue.leave(second, second[1]), queue.leave(first, first[1])]
     assert len(queue) == 1
-    left.append(queue.leave(third))
+    left.append(queue.leave(third, third[1]))
 
     assert left == [True, True, True]
     assert len(queue) == 0
@@ -150,11 +200,11 @@ def test_leaving_twice_or_from_nowhere():
     stranger, alone, *others = [ticket_for(key) for key in "abcc"]
     queue = queue_of(alone, *others)
 
-    assert not queue.leave(stranger)
-    assert not queue.leave(ticket_for("b"))
-    assert not queue.leave(ticket_for("c"))
-    assert queue.leave(alone)
-    assert not queue.leave(alone)
+    assert not queue.leave(stranger, stranger[1])
+    assert not queue.leave(ticket_for("b"), "b")
+    assert not queue.leave(ticket_for("c"), "c")
+    assert queue.leave(alone, alone[1])
+    assert not queue.leave(alone, alone[1])
     assert taken(queue, 100) == ["c"]
 
 
@@ -165,7 +215,7 @@ def test_taken_ticket_cannot_leave():
     queue.take(100)
     queue.join(ticket_for("a"))
 
-    assert not queue.leave(ticket)
+    assert not queue.leave(ticket, ticket[1])
     assert taken(queue, 100) == ["a"]
 
 
@@ -173,10 +223,10 @@ def test_key_that_left_and_came_again():
     """A key that left and came again is in line once."""
     first, second = ticket_for("a"), ticket_for("a")
     queue = queue_of(first)
-    queue.leave(first)
+    queue.leave(first, first[1])
     queue.join(second)
 
-    assert list(queue.take(100).tickets()) == [second]
+    assert list(queue.take(100).places()) == [("a", second)]
     assert taken(queue, 100) is None
 
 
@@ -187,7 +237,7 @@ def test_queue_keeps_nothing_of_those_who_left():
     for number in range(3000):
         ticket = ticket_for(number)
         queue.join(ticket)
-        queue.leave(ticket)
+        queue.leave(ticket, ticket[1])
     queue.join(ticket_for("last"))
 
     assert len(queue._order) < 1100
@@ -242,7 +292,7 @@ def test_clearing_returns_everybody():
     queue = queue_of(*tickets[:3])
     queue.ask_alone("x", tickets[3])
 
-    assert queue.clear() == tickets
+    assert queue.clear() == list(zip("aabx", tickets, strict=True))
     assert len(queue) == 0
     assert not queue.holds_batch(1)
     assert taken(queue, 100) is None
@@ -262,9 +312,9 @@ def test_deadlines_come_in_order():
     assert queue.next_deadline() == 2
     assert list(queue.pop_expired(1.5)) == []
     cancel(tickets[2])
-    assert list(queue.pop_expired(3)) == [tickets[1]]
+    assert list(queue.pop_expired(3)) == [("b", tickets[1])]
     assert queue.next_deadline() == 4
-    assert list(queue.pop_expired(4)) == [tickets[3]]
+    assert list(queue.pop_expired(4)) == [("d", tickets[3])]
     assert queue.next_deadline() is None
 
 
@@ -277,7 +327,7 @@ def test_deadlines_of_those_who_were_answered_are_forgotten():
     for number in range(5000):
         ticket = ticket_for(number, 2)
         queue.join(ticket)
-        answer(ticket, "value")
+        answer(ticket, ticket[1], "value")
         queue.settle()
 
     assert len(queue._deadlines) <= 1001
@@ -292,10 +342,10 @@ def test_deadlines_of_those_who_wait_are_kept():
         queue.join(ticket)
         queue.settle()
     for ticket in tickets[:2400]:
-        answer(ticket, "value")
+        answer(ticket, ticket[1], "value")
     queue.settle()
 
-    assert list(queue.pop_expired(2500)) == tickets[2400:]
+    assert list(queue.pop_expired(2500)) == list(enumerate(tickets))[2400:]
 
 
 # Answers.
@@ -307,21 +357,21 @@ def test_answer_wakes_once():
     cancel(gone)
 
     for result in ("first", "second"):
-        answer(answered, result)
-        answer(gone, result)
+        answer(answered, "a", result)
+        answer(gone, "b", result)
 
     assert answered[2].results == ["first"]
     assert gone[2].results == []
-    assert not is_open(answered)
-    assert not is_open(gone)
+    assert not is_open(answered, "a")
+    assert not is_open(gone, "b")
 
 
 def test_answer_for_all_callers_of_a_key():
     """All who wait for a key get the same value."""
     tickets = [ticket_for("a") for _ in range(3)]
 
-    answer_entry(queue_of(*tickets).take(1).entries["a"], "value")
-    answer_entry(single := ticket_for("b"), None)
+    answer_entry(queue_of(*tickets).take(1).entries["a"], "a", "value")
+    answer_entry(single := ticket_for("b"), "b", None)
 
     assert [ticket[2].results for ticket in tickets] == [["value"]] * 3
     assert single[2].results == [None]
@@ -332,7 +382,7 @@ def test_error_for_all_callers_of_a_key():
     """All who wait for a key get an equal error, and each one its own object."""
     tickets = [ticket_for("a") for _ in range(3)]
 
-    answer_entry(queue_of(*tickets).take(1).entries["a"], NoAnswerError("Nothing.", action="status"))
+    answer_entry(queue_of(*tickets).take(1).entries["a"], "a", NoAnswerError("Nothing.", action="status"))
     errors = [ticket[2].results[0] for ticket in tickets]
 
     assert [str(error) for error in errors] == ["Nothing."] * 3

@@ -34,9 +34,9 @@ MUTANTS = (
         "asks for who has left",
         "I4",
         "_tickets",
-        "        return entry[0] if is_open(entry) else None\n",
+        "        return entry[0] if is_open(entry, key) else None\n",
         "        return entry[0]\n",
-        "(ticket[0] for ticket in entry.values() if is_open(ticket))",
+        "(ticket[0] for ticket in entry.values() if is_open(ticket, key))",
         "(ticket[0] for ticket in entry.values())",
     ),
     _mutant(
@@ -66,8 +66,8 @@ MUTANTS = (
         "list displaces the older callers",
         "I13",
         "_tickets",
-        "        if not self._waiting.keys().isdisjoint(tickets):\n",
-        "        if False:\n",
+        "        shared = self._waiting.keys() & keys.keys()\n",
+        "        shared = set()\n",
     ),
     _mutant(
         "asked alone for the first caller only",
@@ -93,8 +93,8 @@ MUTANTS = (
         "shares one exception object",
         "I1 two callers",
         "_tickets",
-        "answer(ticket, own_copy(result))",
-        "answer(ticket, result)",
+        "answer(ticket, key, own_copy(result))",
+        "answer(ticket, key, result)",
     ),
     _mutant(
         "wakes a list too early",
@@ -114,10 +114,10 @@ MUTANTS = (
         "leader takes all down",
         "I13",
         "_coalesce",
-        "            self._queue.leave(ticket)\n            raise\n        if",
-        "            self._queue.leave(ticket)\n"
+        "            self._queue.leave(ticket, key)\n            raise\n        if",
+        "            self._queue.leave(ticket, key)\n"
         "            for batch in self._in_flight:\n"
-        "                if ticket in batch.tickets():\n"
+        "                if (key, ticket) in batch.places():\n"
         "                    self._fail(batch, NoAnswerError('gone'))\n"
         "            raise\n        if",
     ),
@@ -125,8 +125,8 @@ MUTANTS = (
         "swallows a cancellation",
         "I8",
         "_coalesce",
-        "            self._queue.leave(ticket)\n            raise\n        if",
-        "            self._queue.leave(ticket)\n            raise NoAnswerError('gone')\n        if",
+        "            self._queue.leave(ticket, key)\n            raise\n        if",
+        "            self._queue.leave(ticket, key)\n            raise NoAnswerError('gone')\n        if",
     ),
     # Streams.
     _mutant(
@@ -271,8 +271,8 @@ MUTANTS = (
         "no budget in the queue",
         "I12",
         "_tickets",
-        "            if is_open(ticket):\n                yield ticket",
-        "            if False:\n                yield ticket",
+        "                if is_open(ticket, key):\n                    yield key, ticket",
+        "                if False:\n                    yield key, ticket",
     ),
     _mutant(
         "budget of a call without its wait",
@@ -327,15 +327,15 @@ MUTANTS = (
         "closing forgets who is queued",
         "I6",
         "_coalesce",
-        " for ticket in batch.tickets()] + self._queue.clear()",
-        " for ticket in batch.tickets()]",
+        " for place in batch.places()] + self._queue.clear()",
+        " for place in batch.places()]",
     ),
     _mutant(
         "closing forgets who is in flight",
         "I6",
         "_coalesce",
-        "tickets = [ticket for batch in self._in_flight for ticket in batch.tickets()] + self._queue.clear()",
-        "tickets = self._queue.clear()",
+        "places = [place for batch in self._in_flight for place in batch.places()] + self._queue.clear()",
+        "places = self._queue.clear()",
     ),
     _mutant(
         "closing tells nobody",
