@@ -171,7 +171,8 @@ class Client:
             SmmError: what else may go wrong with a read.
             ValueError: what cannot be an order id.
         """
-        return cast("OrderStatus", await self._look_up("status", read_id(order)))
+        found: OrderStatus = await self._look_up("status", read_id(order))
+        return found
 
     async def statuses(self, orders: Iterable[Id]) -> dict[Id, OrderStatus | SmmError]:
         """Return where each of ``orders`` stands, or its own error, by the ids as given and in their order.
@@ -251,10 +252,8 @@ class Client:
             SmmError: what else may go wrong with a read.
             ValueError: what cannot be a refill id.
         """
-        return cast(
-            "RefillStatus",
-            await self._look_up("refill_status", read_id(refill, "refill")),
-        )
+        found: RefillStatus = await self._look_up("refill_status", read_id(refill, "refill"))
+        return found
 
     async def refill_statuses(self, refills: Iterable[Id]) -> dict[Id, RefillStatus | SmmError]:
         """Return where each of ``refills`` stands, or its own error; otherwise as `statuses()`."""
@@ -268,10 +267,8 @@ class Client:
 
     async def product_order_status(self, order: int | str) -> ProductOrderStatus:
         """Return where a product order stands, in one request with other lookups; errors as `status()`."""
-        return cast(
-            "ProductOrderStatus",
-            await self._look_up("product_order_status", read_id(order)),
-        )
+        found: ProductOrderStatus = await self._look_up("product_order_status", read_id(order))
+        return found
 
     async def product_order_statuses(self, orders: Iterable[Id]) -> dict[Id, ProductOrderStatus | SmmError]:
         """Return where each product order stands, or its own error; otherwise as `statuses()`."""

@@ -20,7 +20,7 @@ from collections.abc import (
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from itertools import islice
 from types import TracebackType
-from typing import Any, Final, Generic, Self, TypeVar, cast
+from typing import Any, Final, Generic, Self, TypeVar
 
 import anyio
 import anyio.lowlevel
@@ -162,13 +162,14 @@ class Coalescer(Generic[K, V]):
         waiter = loop.make_waiter()
         ticket = self._join(key, waiter, loop)
         try:
-            result = await waiter
+            result: Any = await waiter
         except BaseException:
             self._queue.leave(ticket, key)
             raise
         if isinstance(result, Exception):
             raise result
-        return cast("V", result)
+        value: V = result
+        return value
 
     async def get_many(self, keys: Iterable[K]) -> dict[K, V | Exception]:
         """Return the value or the exception of each key, in the order given; a key given twice is there once.

@@ -116,7 +116,8 @@ class Exchange:
         Raises:
             UnsupportedActionError: the panel documents no such action.
         """
-        _wire.documented(self.panel, action)
+        if action not in self._coalescers:
+            _wire.documented(self.panel, action)
         return self._coalescers[action]
 
     def unsettled(self) -> list[Unsettled]:
