@@ -72,9 +72,9 @@ class Crowd:
 
     def answer_plainly(self, results: Mapping[Any, Any]) -> bool:
         """Keep these results and return true, if all are values, and all their keys open: that is a third of the work."""
-        if not self.open.keys() >= results.keys() or any(
-            issubclass(kind, Exception) for kind in {*map(type, results.values())}
-        ):
+        if not self.open.keys() >= results.keys():
+            return False
+        if any(issubclass(kind, Exception) for kind in {*map(type, results.values())}):
             return False
         if self._bell is None or not self._bell.done():
             self._results.update(results)
@@ -187,7 +187,10 @@ class Batch(Generic[K]):
     def answer_plainly(self, answers: Mapping[K, Any]) -> bool:
         """Answer and return true, if one list has asked for all of it, and has a value for each key and no more."""
         crowd = self.only[2] if isinstance(self.only, tuple) else None
-        return type(crowd) is Crowd and answers.keys() == self.entries.keys() and crowd.answer_plainly(answers)
+        # Other mappings may be of two minds about what they hold.
+        if type(crowd) is not Crowd or type(answers) is not dict or answers.keys() != self.entries.keys():
+            return False
+        return crowd.answer_plainly(answers)  # pyright: ignore[reportUnknownArgumentType]  the type was all that was asked
 
     def places(self) -> Iterator[Place]:
         """Yield every key with every ticket for it."""

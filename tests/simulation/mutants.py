@@ -103,6 +103,7 @@ MUTANTS = (
         "len(self.open) <= self._enough:",
         "len(self.open) <= self._enough + 1:",
     ),
+    _mutant("list takes what others asked for", "I13", "_tickets", "None if is_mixed else last", "last"),
     _mutant(
         "forgets the unasked of a list",
         "I1 statuses",
