@@ -2,6 +2,7 @@
 
 import random
 import time
+from collections.abc import Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -114,6 +115,14 @@ class Scene:
     store: Failing
     client: Answering
     seen: list[Any] = attrs.field(factory=list)
+    is_enough: Callable[["Scene"], object] = attrs.field(default=lambda at: False)
+    """Whether the tracker is to stop, asked whenever it reports something: no test waits for a time to pass."""
+
+    def note(self, report):
+        """Keep a report."""
+        self.seen.append(report)
+        if self.is_enough(self):
+            self.tracker.stop()
 
     def of(self, kind):
         """Return the reports of one kind."""
@@ -123,11 +132,9 @@ class Scene:
 @asynccontextmanager
 async def scene(client=None, *, orders=(), store=None, **options):
     """Open a tracker with one panel, `alpha`, and some orders of it."""
-    client = client or Answering()
-    store = store or Failing()
-    seen = []
-    options = {"poll": SLOW, "idle": 0.01, "rng": random.Random(0), "observe": seen.append, **options}
-    async with Tracker(store, {"alpha": client}, **options) as tracker:
+    at = Scene(None, store or Failing(), client or Answering())
+    options = {"poll": SLOW, "idle": 0.01, "rng": random.Random(0), "observe": at.note, **options}
+    async with Tracker(at.store, {"alpha": at.client}, **options) as at.tracker:
         if orders:
-            await tracker.add("alpha", orders)
-        yield Scene(tracker, store, client, seen)
+            await at.tracker.add("alpha", orders)
+        yield at
