@@ -75,7 +75,8 @@ class Tracked:
     @property
     def key(self) -> str:
         """A text that stands for this order's end, for ever: an idempotency key."""
-        return f"{self.panel}/{self.order}" + (f"/{self.version}" if self.version > 1 else "")
+        # No id of an order holds a colon or a slash, as a panel's name may: no two ends have the same key.
+        return f"{self.panel}/{self.order}" + (f":{self.version}" if self.version > 1 else "")
 
 
 @attrs.frozen(kw_only=True)

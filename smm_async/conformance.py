@@ -316,7 +316,7 @@ class StoreConformance:
             assert _end(store, [old]) == set()
             assert _end(store, _claim(store).rows) == {old.id}
 
-            assert [event.key for event in store.take(10, 60.0)] == ["alpha/1", "alpha/1/2"]
+            assert [event.key for event in store.take(10, 60.0)] == ["alpha/1", "alpha/1:2"]
 
     def test_turns_are_one_after_the_other(self) -> None:
         """Turns are shared by whoever reserves, no further ahead than allowed, and hold up claims."""
