@@ -9,6 +9,7 @@ from typing import Final, TypeAlias
 import attrs
 
 from smm_async._poll import Poll
+from smm_async._rows import fit_text
 from smm_async._store import Due, EndKind, News
 from smm_async.errors import (
     MaintenanceError,
@@ -47,13 +48,15 @@ def news_of(due: Due, answer: Answer, *, poll: Poll, max_misses: int | None, lot
 
 
 def _heard(due: Due, answer: OrderStatus, poll: Poll, lot: float) -> News:
-    silence = due.silence if answer.status == due.status else 0.0
+    # What is kept of it is what the next one is compared with.
+    word = fit_text(answer.status)
+    silence = due.silence if word == due.status else 0.0
     return News(
         due.id,
         due.claim,
         due.version,
         poll.next_delay(silence, lot=lot),
-        status=answer.status,
+        status=word,
         state=answer.state.value,
         charge=answer.charge,
         start_count=answer.start_count,

@@ -15,6 +15,7 @@ __all__ = [
     "NEWS",
     "check_version",
     "claim_limit",
+    "fit_text",
     "make_claim",
     "make_ended",
     "make_stats",
@@ -108,12 +109,12 @@ def news_values(news: News) -> tuple[Any, ...]:
         news.version,
         news.due_in,
         news.misses,
-        _text(news.status),
+        fit_text(news.status),
         news.state,
         news.charge,
         _count(news.start_count),
         _count(news.remains),
-        _text(news.currency),
+        fit_text(news.currency),
         None if news.end is None else news.end.value,
     )
 
@@ -134,7 +135,7 @@ def check_version(where: str, rows: Sequence[Sequence[Any]]) -> None:
         raise StoreError(message)
 
 
-def _text(text: str | None) -> str | None:
+def fit_text(text: str | None) -> str | None:
     """Return a panel's word without what PostgreSQL and UTF-8 cannot hold, and no longer than anybody reads."""
     if text is None or (text.isascii() and "\0" not in text and len(text) <= _LONGEST_TEXT):
         return text

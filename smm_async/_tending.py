@@ -353,7 +353,7 @@ class _Work:
 def _changes(panel: str, row: Due, news: News, answer: Answer) -> list[Change]:
     """Return the change, if there is one."""
     heard = answer if isinstance(answer, OrderStatus) else None
-    status = row.status if heard is None else heard.status
+    status = row.status if heard is None else news.status
     if news.end is None and status == row.status:
         return []
     return [Change(panel, OrderId(row.order), row.status, status, heard, news.end)]

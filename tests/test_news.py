@@ -6,7 +6,7 @@ import smm_async as smm
 from smm_async._news import Health, news_of, returned
 from smm_async._poll import Poll
 from smm_async._store import Due, EndKind
-from smm_async.models import OrderState
+from smm_async.models import OrderState, OrderStatus
 from tests.trackers import DONE, GOING, status
 
 POLL = Poll(shortest=10.0, factor=0.1, longest=1000.0)
@@ -40,6 +40,16 @@ def test_new_word_is_asked_for_soon():
     heard = news(GOING, status="Pending")
 
     assert (heard.due_in, heard.misses, heard.status, heard.state) == (10.0, 0, "In progress", "In progress")
+
+
+def test_word_that_is_too_long_to_keep_is_no_change_each_time():
+    """What is kept of a word is what the next one is compared with: nobody asks faster for its sake."""
+    word = "\0" + "x" * 500
+    first = news(OrderStatus(status=word, state=OrderState.UNKNOWN), status=None)
+    again = news(OrderStatus(status=word, state=OrderState.UNKNOWN), status=first.status)
+
+    assert len(first.status) == 200
+    assert (first.due_in, again.due_in) == (pytest.approx(10), pytest.approx(200))
 
 
 def test_terminal_word_ends_it():
