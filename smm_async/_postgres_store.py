@@ -71,6 +71,7 @@ class PostgresStore:
         except ImportError as error:
             message = f"PostgresStore needs psycopg: pip install 'smm_async[postgres]' ({error})"
             raise ImportError(message) from error
+        self._error = psycopg.Error
         self._away = (psycopg.OperationalError, psycopg.InterfaceError)
         self._undone = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
         self._address: dict[str, Any] = {**_OPTIONS, **_read_address(dsn)}
@@ -89,7 +90,12 @@ class PostgresStore:
     def open(self) -> None:
         """Connect, and make the tables if there are none."""
         self._is_open = True
-        self._run(self._check_tables)
+        try:
+            self._run(self._check_tables)
+        except self._error as error:
+            # Such as rights that are missing, or a server that only reads.
+            message = f"There can be no tracked orders in schema {self._schema}: {error}"
+            raise StoreError(message) from error
 
     def close(self) -> None:
         """Disconnect."""

@@ -141,13 +141,13 @@ class SQLiteStore:
 
     def find(self, panel: str, orders: Sequence[str]) -> list[Tracked]:
         """Return some orders."""
-        with self._transaction() as db:
+        with self._transaction("begin") as db:
             given = {"panel": panel, "orders": json.dumps(sorted(set(orders)))}
             return [_rows.make_tracked(row, _moment) for row in db.execute(_SQL.find, given)]
 
     def page(self, panel: str | None, *, after: int, limit: int, is_open: bool | None) -> list[tuple[int, Tracked]]:
         """Return tracked orders, part by part."""
-        with self._transaction() as db:
+        with self._transaction("begin") as db:
             given = {"panel": panel, "after": after, "limit": limit, "open": is_open}
             return [(row[14], _rows.make_tracked(row, _moment)) for row in db.execute(_SQL.page, given)]
 
@@ -174,7 +174,7 @@ class SQLiteStore:
 
     def stats(self) -> list[PanelStats]:
         """Return the figures of each panel."""
-        with self._transaction() as db:
+        with self._transaction("begin") as db:
             return [_rows.make_stats(row) for row in db.execute(_SQL.stats, self._with_now())]
 
     def prune(self, seconds: float, *, events: bool = False) -> int:
@@ -207,13 +207,14 @@ class SQLiteStore:
         return db
 
     @contextmanager
-    def _transaction(self) -> Generator[sqlite3.Connection, None, None]:
+    def _transaction(self, begin: str = "begin immediate") -> Generator[sqlite3.Connection, None, None]:
         with self._lock, _translated(self._path):
             db = self._db
             if db is None:
                 message = f"{self!r} is not open."
                 raise StoreError(message)
-            db.execute("begin immediate")
+            # Who only reads says just "begin": it sees what was there then, and keeps nobody from writing.
+            db.execute(begin)
             try:
                 yield db
                 db.execute("commit")

@@ -109,6 +109,21 @@ def test_file_that_somebody_locks_is_away(tmp_path, monkeypatch):
     store.close()
 
 
+def test_reading_waits_for_nobody_who_writes(tmp_path, monkeypatch):
+    """Figures and lists are read while another process writes, and nobody who writes waits for them."""
+    monkeypatch.setattr("smm_async._sqlite_store._BUSY_SECONDS", 0.01)
+    store = SQLiteStore(tmp_path / "orders.db")
+    store.open()
+    store.add("alpha", ["1"])
+    other = sqlite3.connect(tmp_path / "orders.db", isolation_level=None)
+    other.execute("begin immediate")
+
+    assert store.stats()[0].open == 1
+    assert len(store.page(None, after=0, limit=10, is_open=True)) == len(store.find("alpha", ["1"])) == 1
+    other.close()
+    store.close()
+
+
 def test_old_sqlite_is_refused(monkeypatch):
     """An SQLite that cannot do what is needed is named."""
     monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 34, 1))
@@ -200,6 +215,23 @@ def test_tables_go_into_the_public_schema(postgres_database):
     store.close()
     with psycopg.connect(postgres_database) as db:
         assert db.execute("select version from public.smm_schema").fetchall() == [(1,)]
+
+
+def test_place_without_rights_is_refused(postgres_database):
+    """Who may not make tables is told so in a message, not by an exception of the driver."""
+    import psycopg  # noqa: PLC0415  an extra
+
+    with psycopg.connect(postgres_database, autocommit=True) as db:
+        db.execute("drop role if exists smm_nobody")
+        db.execute("create role smm_nobody")
+    try:
+        store = PostgresStore(psycopg.conninfo.make_conninfo(postgres_database, options="-c role=smm_nobody"))
+        with pytest.raises(StoreError, match="permission denied for schema public"):
+            store.open()
+        store.close()
+    finally:
+        with psycopg.connect(postgres_database, autocommit=True) as db:
+            db.execute("drop role smm_nobody")
 
 
 def test_lost_connections_are_made_again(postgres, postgres_url):
