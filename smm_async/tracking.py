@@ -194,7 +194,8 @@ class Tracker:
     async def add_placed(self, panel: str, journal: Journal) -> int:
         """Track all orders that were placed by `smm_async.Client.add()` through a journal; return how many are new.
 
-        Harmless when repeated: call it now and then, or after placing.
+        Harmless when repeated: call it now and then, or after placing. A journal does not say at which panel an order was
+        placed: it must be one that only this panel's client has.
 
         Raises:
             StoreAwayError: the store cannot be reached.
@@ -304,6 +305,21 @@ class Tracker:
     async def stats(self) -> list[PanelStats]:
         """Return the figures of all panels in the store. It reads every order: for people, not for loops."""
         return await self._opened().run(self._store.stats)
+
+    async def prune(self, seconds: float, *, events: bool = False) -> int:
+        """Forget orders that ended so long ago and whose events were acknowledged; return how many.
+
+        Until then they stay, and are not added again. Call it once a day, from one process.
+
+        Args:
+            seconds: since they ended.
+            events: forget them even if nobody has acknowledged their events: for whoever uses *on_record* only.
+
+        Raises:
+            StoreAwayError: the store cannot be reached.
+        """
+        check_seconds("seconds", seconds, least=0.0)
+        return await self._opened().run(self._store.prune, seconds, events=events)
 
     def _opened(self) -> Calls:
         if self._calls is None:

@@ -1,12 +1,14 @@
 """The tracker: it looks up what is due, tells what it sees, and leaves in good order."""
 
+from datetime import UTC, datetime
+
 import anyio
 import anyio.lowlevel
 import attrs
 import pytest
 
 import smm_async as smm
-from smm_async.models import OrderState
+from smm_async.models import OrderState, OrderStatus
 from smm_async.testing import SimulatedPanel
 from smm_async.tracking import (
     Claimed,
@@ -16,6 +18,7 @@ from smm_async.tracking import (
     SQLiteStore,
     StoreAway,
     StoreAwayError,
+    Tracked,
     Tracker,
 )
 from tests.trackers import DONE, FAST, GOING, SLOW, Answering, Failing, scene
@@ -114,6 +117,45 @@ async def test_changes_are_what_this_process_sees():
         ("alpha", "1", "In progress", "Completed", EndKind.ENDED),
     ]
     assert seen[1].answer is DONE
+
+
+async def test_word_that_is_too_long_to_keep_is_told_once():
+    """What the store could not keep whole is compared as it was kept."""
+    async with scene(Answering({"1": OrderStatus(status="x" * 500, state=OrderState.UNKNOWN)}), orders=[1]) as at:
+        changes = at.tracker.changes()
+        for _ in range(2):
+            await at.tracker.tend("alpha", seconds=60)
+            at.store.clock.ahead += 2500
+
+    assert [change.status async for change in changes] == ["x" * 200]
+
+
+def test_no_two_ends_have_the_same_key():
+    """A panel's name may hold what stands between the parts of a key."""
+    now = datetime.now(UTC)
+    parts = [("x", "1", 2), ("x/1", "2", 1), ("x", "1", 1), ("x:1", "2", 1), ("x", "2", 1)]
+
+    keys = [
+        Tracked(panel=panel, order=order, version=version, added_at=now, changed_at=now, due_at=now).key
+        for panel, order, version in parts
+    ]
+
+    assert len(set(keys)) == len(parts)
+
+
+async def test_old_orders_are_forgotten():
+    """Orders whose ends were acknowledged long ago go; with their events only if that is wanted."""
+    async with scene(Answering(default=DONE), orders=[1, 2]) as at:
+        await at.tracker.tend("alpha", seconds=60)
+        async with await anext(at.tracker.ended(limit=1)):
+            pass
+        at.store.clock.ahead += 100
+
+        assert await at.tracker.prune(1000) == 0
+        assert await at.tracker.prune(50) == 1
+        assert await at.tracker.prune(50, events=True) == 1
+        with pytest.raises(ValueError, match="seconds"):
+            await at.tracker.prune(-1)
 
 
 async def test_listener_waits_for_the_next_change():
@@ -454,7 +496,7 @@ async def test_reopened_order_is_looked_up_again():
         await at.tracker.tend("alpha", seconds=60)
 
         events = await anyio.to_thread.run_sync(at.store.take, 10, 1.0)
-        assert [event.key for event in events] == ["alpha/1", "alpha/1/2"]
+        assert [event.key for event in events] == ["alpha/1", "alpha/1:2"]
 
 
 async def test_orders_of_a_journal_are_tracked(tmp_path):
