@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import math
 import os
 import re
 import signal
@@ -13,6 +14,7 @@ from contextlib import AsyncExitStack, ExitStack
 from typing import Annotated, Any, Final, Literal
 
 import anyio
+import attrs
 from cyclopts import Parameter
 from cyclopts.validators import Number
 from rich.console import Console
@@ -32,8 +34,10 @@ _FAILED: Final = 1
 _STOPPED: Final = 130
 _REDRAW_SECONDS: Final = 0.5
 _LINE_SECONDS: Final = 10.0
-# It reads every order, so not more often than anybody needs it.
+# It reads every order: not more often than anybody needs it, and for no more than a hundredth of the time, since all
+# workers do it.
 _STATS_SECONDS: Final = 15.0
+_STATS_SHARE: Final = 0.01
 _KEY: Final = "SMM_KEY"
 _SEED_PANELS: Final = {"d3mworld": panels.D3MWORLD, "1dg": panels.ONE_DG}
 
@@ -160,26 +164,38 @@ async def _stop_at_signal(
 
 async def _log_lines(tracker: Tracker, figures: Figures, _: Console, names: Sequence[str]) -> None:
     _LOG.info("Working for %s.", ", ".join(names))
+    stats = _Stats(tracker)
     while True:
         await anyio.sleep(_LINE_SECONDS)
-        for line in make_lines(figures.panels, await _stats(tracker), anyio.current_time()):
+        for line in make_lines(figures.panels, await stats.read(), anyio.current_time()):
             _LOG.info("%s", line)
 
 
 async def _show_live(tracker: Tracker, figures: Figures, console: Console, _: Sequence[str]) -> None:
-    stats: Sequence[PanelStats] = ()
-    next_at = anyio.current_time()
+    stats = _Stats(tracker)
     with Live(console=console, auto_refresh=False) as live:
         while True:
-            now = anyio.current_time()
-            if now >= next_at:
-                stats, next_at = await _stats(tracker), now + _STATS_SECONDS
-            live.update(make_table(figures.panels, stats, now), refresh=True)
+            rows = await stats.read()
+            live.update(make_table(figures.panels, rows, anyio.current_time()), refresh=True)
             await anyio.sleep(_REDRAW_SECONDS)
 
 
-async def _stats(tracker: Tracker) -> Sequence[PanelStats]:
-    try:
-        return await tracker.stats()
-    except StoreAwayError:
-        return ()
+@attrs.define
+class _Stats:
+    """What the store says of all panels, asked for now and then."""
+
+    tracker: Tracker
+    rows: Sequence[PanelStats] = ()
+    next_at: float = -math.inf
+
+    async def read(self) -> Sequence[PanelStats]:
+        """Return the figures, new or not; none while the store is away."""
+        began_at = anyio.current_time()
+        if began_at >= self.next_at:
+            try:
+                self.rows = await self.tracker.stats()
+            except StoreAwayError:
+                self.rows = ()
+            now = anyio.current_time()
+            self.next_at = now + max(_STATS_SECONDS, (now - began_at) / _STATS_SHARE)
+        return self.rows
