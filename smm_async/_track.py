@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -136,10 +137,16 @@ def _with_store(url: str, call: Callable[[Store], object]) -> int:
         place.open()
         try:
             call(place)
+            sys.stdout.flush()
         finally:
             place.close()
     except (StoreError, ValueError, ImportError) as error:
         sys.stderr.write(f"{error}\n")
+        return _FAILED
+    except BrokenPipeError:
+        # Nobody reads on, as behind `| head`. What is still to be written would fail once more when Python ends.
+        with Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
         return _FAILED
     return 0
 

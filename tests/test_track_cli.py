@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import sys
 from decimal import Decimal
 
@@ -107,18 +108,37 @@ def test_export_goes_page_by_page(place, capsys):
     assert capsys.readouterr().out.count("\n") == _PAGE + 1
 
 
-def test_list_goes_page_by_page(place, capsys):
-    """A long list has as many rows as there are, or as were asked for."""
+def test_who_reads_no_further_is_left_in_peace(place, capsys, monkeypatch):
+    """Behind `| head` an export ends without a complaint."""
     store = SQLiteStore(place.removeprefix("sqlite:///"))
     store.open()
-    store.add("alpha", [str(number) for number in range(_PAGE + 5)])
+    store.add("alpha", [str(number) for number in range(50)])
+    store.close()
+    reading, writing = os.pipe()
+    os.close(reading)
+
+    with os.fdopen(writing, "w", encoding="utf-8") as pipe:
+        monkeypatch.setattr(sys, "stdout", pipe)
+        code = main(["track", "export"])
+    monkeypatch.undo()
+
+    assert code == 1
+    assert capsys.readouterr().err == ""
+
+
+def test_list_goes_page_by_page(place, capsys, monkeypatch):
+    """A long list has as many rows as there are, or as were asked for."""
+    monkeypatch.setattr("smm_async._track._PAGE", 20)
+    store = SQLiteStore(place.removeprefix("sqlite:///"))
+    store.open()
+    store.add("alpha", [str(number) for number in range(25)])
     store.close()
     shown = []
-    for limit in (_PAGE + 1, _PAGE + 9):
+    for limit in (21, 29):
         assert main(["track", "list", "--limit", str(limit)]) == 0
         shown.append(capsys.readouterr().out.count("alpha"))
 
-    assert shown == [_PAGE + 1, _PAGE + 5]
+    assert shown == [21, 25]
 
 
 def test_figures_are_shown(store, capsys):
