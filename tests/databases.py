@@ -54,13 +54,22 @@ def postgres_schema(postgres_url):
 @pytest.fixture
 def postgres_database(postgres_url):
     """Return the address of a database that nobody else uses; it is dropped afterwards."""
+    with own_database(postgres_url) as url:
+        yield url
+
+
+@contextmanager
+def own_database(postgres_url):
+    """Make a database that nobody else uses, and yield its address."""
     import psycopg  # noqa: PLC0415  an extra
 
     name = f"smm_{uuid.uuid4().hex[:12]}"
     with psycopg.connect(postgres_url, autocommit=True) as db:
         db.execute(f"create database {name}")
-        yield psycopg.conninfo.make_conninfo(postgres_url, dbname=name)
-        db.execute(f"drop database {name} with (force)")
+        try:
+            yield psycopg.conninfo.make_conninfo(postgres_url, dbname=name)
+        finally:
+            db.execute(f"drop database {name} with (force)")
 
 
 @contextmanager
