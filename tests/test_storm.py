@@ -7,6 +7,8 @@ import pytest
 from tests.databases import import_postgres
 from tests.tracking.storm import storm
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="there is no /proc to look into")
 def test_every_end_is_recorded_once_in_a_storm():
@@ -17,7 +19,7 @@ def test_every_end_is_recorded_once_in_a_storm():
     pytest.importorskip("psycopg", reason="psycopg is not installed")
     import_postgres()
 
-    result = storm("postgres", orders=1500, workers=2, seed=3, lease=3.0)
+    result = storm("postgres", orders=1500, workers=2, seed=3, lookups=4, crashes=1, scale=0.4)
 
     assert result.done["crashes of the database"] > 0
     assert result.done["workers killed"] + result.done["workers frozen past the lease"] > 0

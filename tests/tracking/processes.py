@@ -110,6 +110,11 @@ class Worker:
         self.process.wait()
         self.start()
 
+    def revive(self):
+        """Start it again if it has ended by itself, as it does where the database is away when it starts."""
+        if self.process.poll() is not None:
+            self.start()
+
     def close(self):
         """End it, however it is."""
         self.process.kill()
@@ -125,7 +130,7 @@ class Worker:
 
     def stop(self):
         """Ask it to leave, once it listens to signals, and return its exit code."""
-        self.thaw()
+        self.revive()
         give_up_at = time.monotonic() + 60
         while not self._listens() and time.monotonic() < give_up_at:
             time.sleep(0.05)

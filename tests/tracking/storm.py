@@ -16,9 +16,7 @@ from smm_async._store_urls import store_at
 from smm_async.tracking import StoreAwayError
 from tests.tracking.processes import ROOT, PanelProcess, Worker, database
 
-OPTIONS = ["--shortest", "1", "--longest", "2", "--budget", "2"]
-LOOKUPS = 9
-CRASHES = 3
+MOST_SECONDS = 900.0
 
 
 @attrs.define
@@ -57,31 +55,36 @@ class Result:
         )
 
 
-def storm(engine, orders, workers, seed, *, backends=("asyncio", "trio"), lease=6.0, most_seconds=900.0):
-    """Track orders while everything falls over, and return what came of it."""
+def storm(engine, orders, workers, seed, *, backends=("asyncio", "trio"), lookups=9, crashes=3, scale=1.0):
+    """Track orders while everything falls over, and return what came of it; ``scale`` shortens polls and leases."""
+    lease = 6.0 * scale
+    numbers = {"--shortest": scale, "--longest": 2 * scale, "--budget": 2 * scale, "--lease": lease}
+    options = [text for name, number in numbers.items() for text in (name, f"{number:g}")]
     rng, done = random.Random(seed), Counter[str]()
     with ExitStack() as stack:
         place = stack.enter_context(database(engine))
-        panel = stack.enter_context(closing(PanelProcess(0.05, LOOKUPS)))
+        panel = stack.enter_context(closing(PanelProcess(0.05, lookups)))
         log = stack.enter_context(tempfile.TemporaryFile())
         store = store_at(place.url)
         store.open()
         stack.callback(store.close)
         store.add("alpha", [str(order) for order in range(1, orders + 1)])
         crew = [
-            stack.enter_context(closing(Worker(place.url, panel.url, backend, [*OPTIONS, "--lease", str(lease)], log)))
+            stack.enter_context(closing(Worker(place.url, panel.url, backend, options, log)))
             for backend in itertools.islice(itertools.cycle(backends), workers)
         ]
         started = time.monotonic()
-        crashes = CRASHES if engine == "postgres" else 0
-        while (ended := _ended(store)) < orders and time.monotonic() < started + most_seconds:
+        left = crashes if engine == "postgres" else 0
+        while (ended := _ended(store)) < orders and time.monotonic() < started + MOST_SECONDS:
             time.sleep(rng.uniform(1.0, 3.0))
-            if crashes and ended > orders * (CRASHES + 1 - crashes) / (CRASHES + 2):
-                crashes -= 1
+            for worker in crew:
+                worker.revive()
+            # The first at once: however fast the rest goes, there is one.
+            if left and ended >= orders * (crashes - left) / (crashes + 2):
+                left -= 1
                 place.crash()
                 done["crashes of the database"] += 1
-            else:
-                _hurt(rng, crew, lease, done)
+            _hurt(rng, crew, lease, done)
         seconds = time.monotonic() - started
         codes = [worker.stop() for worker in crew]
         counted = panel.counters()
