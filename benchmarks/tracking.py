@@ -35,13 +35,13 @@ SECONDS = 10.0
 LATENCY = 0.05
 NEVER = 60_000
 """No order ends at the panel."""
-OPTIONS = ["--shortest", "0.5", "--longest", "1", "--lease", "60"]
+OPTIONS = ["--shortest", "0.1", "--longest", "0.2", "--lease", "60"]
 START_SECONDS = 60.0
 QUICK_OPEN = (500, 1_000)
 QUICK_ROUNDS = 2
 QUICK_CREWS = (("asyncio", 1),)
 QUICK_ORDERS = 1_000
-QUICK_SECONDS = 1.0
+QUICK_SECONDS = 0.3
 
 
 @attrs.frozen

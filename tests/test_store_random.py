@@ -196,7 +196,8 @@ def key_of(order, version):
 
 def check(make, examples, steps):
     """Have it happen to stores that ``make`` makes."""
-    machine = type("Machine", (StoreMachine,), {"make": staticmethod(make), "ends": Counter()})
+    ends = Counter[str]()
+    machine = type("Machine", (StoreMachine,), {"make": staticmethod(make), "ends": ends})
     checks = [HealthCheck.too_slow, HealthCheck.filter_too_much]
     run_state_machine_as_test(
         machine,
@@ -204,7 +205,7 @@ def check(make, examples, steps):
             max_examples=examples, stateful_step_count=steps, deadline=None, suppress_health_check=checks
         ),
     )
-    return machine.ends
+    return ends
 
 
 def test_anything_may_happen_to_sqlite():
