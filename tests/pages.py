@@ -57,7 +57,7 @@ def panel(monkeypatch):
     It takes the key that is printed, and knows the orders 1 to 250, which end as soon as they are looked at. respx takes
     the place of the network: a request to any other address fails the test.
     """
-    monkeypatch.setenv("PANEL_KEY", "your key")
+    monkeypatch.setenv("SMM_KEY", "your key")
     panel = SimulatedPanel(key="your key", durations=(0.0, 0.0))
     panel.seed_orders(250)
     with respx.mock(assert_all_called=False) as router:
