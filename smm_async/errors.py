@@ -1,29 +1,31 @@
 """The errors, split by what the caller does next.
 
-SmmError
-|- NotSentError              never left: safe to repeat
-|- NoAnswerError             a read was sent, nothing usable came back
-|  `- UnresolvedError        the panel answered, but not about this id
-|- BadReplyError             not the protocol: HTML, broken or hostile JSON, wrong shape
-|- OutcomeUnknownError       a write may or may not have happened: look, never repeat blindly
-|- ClosedError               the client was closed
-`- PanelError                the panel said no, in its own words
-   |- InvalidKeyError        the key is wrong or switched off: stop all calls
-   |- AccountError           the account is suspended, or this address is not allowed
-   |- RateLimitedError       too many requests; see ``retry_after``
-   |- MaintenanceError       the panel is closed for a while
-   |- UnknownOrderError      no such order (or placed a moment ago)
-   |- UnknownRefillError     no such refill
-   |- UnknownServiceError    no such service or product
-   |- ServiceDisabledError   the service is switched off for now
-   |- NotEnoughFundsError    the balance does not cover the order
-   |- BadLinkError           the panel does not accept the link
-   |- BadQuantityError       below the minimum, above the maximum, or not a multiple
-   |- LinkBusyError          another order runs on the link
-   |- DuplicateOrderError    the panel takes this for a repeated call
-   |- RefillRefusedError     not refillable, or not yet
-   |- CancelRefusedError     not cancellable
-   `- UnsupportedActionError the panel has no such action
+::
+
+    SmmError
+    |- NotSentError              never left: safe to repeat
+    |- NoAnswerError             a read was sent, nothing usable came back
+    |  `- UnresolvedError        the panel answered, but not about this id
+    |- BadReplyError             not the protocol: HTML, broken or hostile JSON, wrong shape
+    |- OutcomeUnknownError       a write may or may not have happened: look, never repeat blindly
+    |- ClosedError               the client was closed
+    `- PanelError                the panel said no, in its own words
+       |- InvalidKeyError        the key is wrong or switched off: stop all calls
+       |- AccountError           the account is suspended, or this address is not allowed
+       |- RateLimitedError       too many requests; see ``retry_after``
+       |- MaintenanceError       the panel is closed for a while
+       |- UnknownOrderError      no such order (or placed a moment ago)
+       |- UnknownRefillError     no such refill
+       |- UnknownServiceError    no such service or product
+       |- ServiceDisabledError   the service is switched off for now
+       |- NotEnoughFundsError    the balance does not cover the order
+       |- BadLinkError           the panel does not accept the link
+       |- BadQuantityError       below the minimum, above the maximum, or not a multiple
+       |- LinkBusyError          another order runs on the link
+       |- DuplicateOrderError    the panel takes this for a repeated call
+       |- RefillRefusedError     not refillable, or not yet
+       |- CancelRefusedError     not cancellable
+       `- UnsupportedActionError the panel has no such action
 
 An `OutcomeUnknownError` shares no ancestor with anything that may be repeated, other than `SmmError` itself.
 Every waiter of a request gets an error object of its own. No public call raises an ``ExceptionGroup``.

@@ -249,7 +249,7 @@ class Tracker:
 
         Any number of consumers, anywhere, share the events. Each yields `Events`, to be used with ``async with``: left
         normally, they are acknowledged and never come again; left by an exception, they come back at once; if the
-        process dies, after the lease. So an event may come twice, always with the same `Ended.key`.
+        process dies, after the lease. So an event may come twice, always with the same `Tracked.key`.
 
         Args:
             limit: how many to take at a time, at most.
