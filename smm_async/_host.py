@@ -27,6 +27,8 @@ class TaskHost:
 
     def __init__(self, owner: str) -> None:
         self.owner = owner
+        # Whether to warn if the loop ends first: who cannot await `aclose()`, like a fixture in sync code, may not want it.
+        self.warns = True
         self._closed = False
         self._is_ending = False
         self._loop: Loop | None = None
@@ -189,6 +191,6 @@ class _Unclosed:
         self._host = host
 
     def __del__(self) -> None:
-        if not self._host.is_closed:
+        if self._host.warns and not self._host.is_closed:
             message = f"A {self._host.owner} was not closed: use it with 'async with', or await its aclose()."
             warnings.warn(message, ResourceWarning, source=self._host, stacklevel=2)
