@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import json
 import signal
-import socket
 import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import BinaryIO, Final
 
-import uvicorn
-
+from smm_async._simulated_server import address_of, listen, make_server
 from smm_async.testing import STANDARD, SimulatedPanel
 
 _FIRST_ORDER: Final = 23501
@@ -40,16 +38,13 @@ def serve(orders: int, lines: Iterator[str], replies: BinaryIO) -> None:
         return
     panel = SimulatedPanel(key, dialect=STANDARD, first_order=_FIRST_ORDER, durations=_DURATIONS)
     panel.seed_orders(orders)
-    server = uvicorn.Server(uvicorn.Config(panel, http="h11", lifespan="off", log_config=None, access_log=False))
-    # It listens from here on: who connects before the server runs is served when it does.
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        # Inherited by the connections: asyncio would leave each answer's body to wait for 40 ms, its peer's acknowledgement.
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    server = make_server(panel)
+    # Who connects before the server runs is served when it does.
+    with listen("127.0.0.1", 0) as listener:
         thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
         thread.start()
         try:
-            url = f"http://127.0.0.1:{listener.getsockname()[1]}/api/v2"
-            _reply(replies, {"url": url, "first_order": _FIRST_ORDER})
+            _reply(replies, {"url": address_of(listener), "first_order": _FIRST_ORDER})
             for _ in lines:
                 counted = panel.ids_per_request("status")
                 _reply(replies, {"requests": len(counted), "ids": sum(counted)})

@@ -71,11 +71,16 @@ def _make_app() -> App:
 
 
 def _add_commands(app: App) -> None:
-    from smm_async import _demo, _track, _worker  # noqa: PLC0415  they need the extra, too
+    from cyclopts import App  # noqa: PLC0415  as above
+
+    from smm_async import _cli_serve, _demo, _track, _worker  # noqa: PLC0415  they need the extra, too
 
     app.command(_demo.demo)
     app.command(_worker.worker)
     app.command(_track.app)
+    panel = App(name="panel", help="Do something with a panel.")
+    panel.command(_cli_serve.serve)
+    app.command(panel)
 
 
 def _complain(sentence: str) -> None:
