@@ -36,7 +36,8 @@ def smm_client(simulated_panel: SimulatedPanel) -> Iterator[Client]:
     from smm_async import Client  # noqa: PLC0415  as above
 
     client = Client(simulated_panel.url, key=simulated_panel.key, transport=simulated_panel.transport())
-    host = client._exchange.host  # noqa: SLF001  a fixture that knows no loop cannot await `aclose()`
+    # A fixture that knows no loop cannot await `aclose()`.
+    host = client._exchange.host  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
     host.warns = False
     yield client
     host.close_nowait()

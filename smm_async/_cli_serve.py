@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Annotated, Final, Literal
 
 import uvicorn
@@ -64,7 +64,7 @@ def serve(
 
 
 @contextlib.contextmanager
-def _stopped_by_signals(server: uvicorn.Server) -> Iterator[list[int]]:
+def _stopped_by_signals(server: uvicorn.Server) -> Generator[list[int], None, None]:
     """Give a list of the signals that came; the first one stops the server, also while it is starting.
 
     While it runs, the server catches them by itself, and raises them again at its end, for us.

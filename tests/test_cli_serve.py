@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import httpx
@@ -137,6 +138,17 @@ def test_panel_without_a_command_shows_what_there_is(capsys):
     """`smm-async panel` alone lists its commands."""
     assert main(["panel"]) == 0
     assert "serve" in capsys.readouterr().out
+
+
+def test_documentation_shows_what_is_printed(served, capsys):
+    """The page about tests shows the very lines, but for the port."""
+    page = (Path(__file__).parent.parent / "docs/testing.md").read_text("utf-8")
+
+    main(["panel", "serve"])
+
+    shown = capsys.readouterr().out
+    port = httpx.URL(shown.split()[-1]).port
+    assert f"$ smm-async panel serve --port 8042\n{shown.replace(f':{port}/', ':8042/')}```" in page
 
 
 def test_address_of_ipv6_has_brackets():

@@ -1,5 +1,6 @@
 """The fixtures for pytest, in test suites such as a user writes."""
 
+import re
 import subprocess
 import sys
 import tomllib
@@ -9,7 +10,13 @@ import pytest
 
 pytest_plugins = ["pytester"]
 
-PROJECT = Path(__file__).parent.parent / "pyproject.toml"
+ROOT = Path(__file__).parent.parent
+SUITES = [
+    block
+    for page in ("README.md", "docs/testing.md")
+    for block in re.findall(r"^```python\n(.*?)^```$", (ROOT / page).read_text("utf-8"), re.DOTALL | re.MULTILINE)
+    if "async def test_" in block
+]
 LOOPS = """
 import importlib.util
 import pytest
@@ -40,7 +47,7 @@ def run(pytester, monkeypatch):
 
 def count_of_loops():
     """Return on how many loops the tests of a suite run."""
-    scope: dict = {}
+    scope: dict[str, list] = {}
     exec(LOOPS, scope)
     return 2 + len(scope["UVLOOP"])
 
@@ -133,9 +140,21 @@ def test_panel_can_be_another(run):
     assert outcomes == {"passed": count_of_loops()}
 
 
+def test_suites_of_the_documentation_pass(run):
+    """Each block with tests in it is a suite that passes on every loop."""
+    for place, block in enumerate(SUITES):
+        (Path.cwd() / f"test_suite_{place}.py").write_text(block, "utf-8")
+
+    outcomes = run("")
+
+    # One is in the README; one of the seven functions takes eight faults.
+    assert len(SUITES) == 5
+    assert outcomes == {"passed": (6 + 8) * count_of_loops()}
+
+
 def test_plugin_is_registered():
     """Pytest finds the module by the name that the distribution gives."""
-    entry_points = tomllib.loads(PROJECT.read_text("utf-8"))["project"]["entry-points"]["pytest11"]
+    entry_points = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["entry-points"]["pytest11"]
 
     assert entry_points == {"smm_async": "pytest_smm_async"}
 
