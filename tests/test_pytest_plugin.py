@@ -5,6 +5,7 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -47,7 +48,7 @@ def run(pytester, monkeypatch):
 
 def count_of_loops():
     """Return on how many loops the tests of a suite run."""
-    scope: dict[str, list] = {}
+    scope: dict[str, Any] = {}
     exec(LOOPS, scope)
     return 2 + len(scope["UVLOOP"])
 
