@@ -17,6 +17,8 @@ from smm_async.testing import D3MWORLD, ONE_DG, STANDARD, SimulatedPanel
 
 _DIALECTS: Final = {dialect.name: dialect for dialect in (STANDARD, D3MWORLD, ONE_DG)}
 _FIRST_ORDER: Final = 23501
+# For clients that are in the middle of a request. With 0 the server would not wait for its own sockets to close, either.
+_CLOSING_SECONDS: Final = 1
 _FAILED: Final = 1
 # What a shell adds to the number of the signal that ended a program.
 _SIGNALED: Final = 128
@@ -53,6 +55,7 @@ def serve(
         sys.stderr.write(f"Nothing can listen on {host!r}, port {port}: {error.strerror}.\n")
         return _FAILED
     server = make_server(panel)
+    server.config.timeout_graceful_shutdown = _CLOSING_SECONDS
     with listener, _stopped_by_signals(server) as caught:
         hello = _HELLO.format(
             url=address_of(listener), key=panel.key, least=seconds / 2, most=seconds, order=_FIRST_ORDER

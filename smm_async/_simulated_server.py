@@ -13,8 +13,6 @@ from smm_async.testing import SimulatedPanel
 __all__ = ["address_of", "listen", "make_server"]
 
 _SILENT: Final = logging.CRITICAL + 1
-# The least that it can be told. With 0 it would not wait for its own sockets to close, of which uvloop warns.
-_CLOSING_SECONDS: Final = 1
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -36,15 +34,15 @@ def address_of(listener: socket.socket) -> str:
 
 
 def make_server(panel: SimulatedPanel) -> uvicorn.Server:
-    """Return a server that says nothing by itself, and that waits a second for its clients when it is stopped."""
+    """Return a server that says nothing by itself."""
     return uvicorn.Server(
         uvicorn.Config(
             panel,
+            loop="asyncio",  # uvloop, where it is installed, warns of sockets if it is stopped while it starts
             http="h11",
             lifespan="off",
             log_config=None,
             log_level=_SILENT,
             access_log=False,
-            timeout_graceful_shutdown=_CLOSING_SECONDS,
         )
     )

@@ -66,6 +66,7 @@ class FakeServer:
 
     def __init__(self, act):
         self.should_exit = False
+        self.config = SimpleNamespace()
         self._act = act
 
     def run(self, sockets):
