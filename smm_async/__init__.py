@@ -1,6 +1,6 @@
 """An async client for the API v2 of SMM panels that merges lookups, on asyncio and trio."""
 
-from smm_async import catalogue, errors, journal, models, orders, panels
+from smm_async import catalogue, errors, events, journal, models, orders, panels
 from smm_async._client import Client
 from smm_async._coalesce import Coalescer
 from smm_async._limits import Limiter, RateLimit
@@ -108,6 +108,7 @@ __all__ = [
     "catalogue",
     "diff_services",
     "errors",
+    "events",
     "install_log_redaction",
     "journal",
     "models",

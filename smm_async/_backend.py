@@ -146,7 +146,7 @@ def _nothing() -> None:
 class _TrioWaiter:
     """What `asyncio.Future` is to asyncio, for exactly one task: a result, and the task that waits for it."""
 
-    __slots__ = ("_done", "_lowlevel", "_result", "_task")
+    __slots__ = ("__weakref__", "_done", "_lowlevel", "_result", "_task")
 
     def __init__(self, lowlevel: Any) -> None:
         self._lowlevel = lowlevel

@@ -14,6 +14,7 @@ from smm_async._host import TaskHost
 from smm_async._limits import Limits
 from smm_async._requests import Departure
 from smm_async._secret import clear_frames
+from smm_async._telemetry import Telemetry
 from smm_async._transport import Gate
 from smm_async._wire import Question
 from smm_async.errors import ClosedError, NoAnswerError, NotSentError, OutcomeUnknownError, SmmError
@@ -62,8 +63,9 @@ class Call:
 class Calls:
     """All calls of one client that have not ended, and the writes that ended after their callers had left."""
 
-    def __init__(self, host: TaskHost, gate: Gate | Limits, grace: float) -> None:
+    def __init__(self, host: TaskHost, gate: Gate | Limits, grace: float, telemetry: Telemetry) -> None:
         self._host = host
+        self._telemetry = telemetry
         self._gate = gate
         self._grace = grace
         self._open: set[Call] = set()
@@ -77,6 +79,7 @@ class Calls:
             ClosedError: the client is closed.
         """
         loop = self._host.loop_here()
+        job = self._telemetry.carry(job)
         call = Call(question, loop.make_waiter(), is_write, budget)
         self._open.add(call)
         self._host.start_soon(self._perform, call, job, loop.now() + budget)
@@ -135,6 +138,9 @@ class Calls:
         if self._ended is not None:
             self._ended.set()
             self._ended = None
+        # One that its dead loop throws away ends in the middle of anything, where the user's code is not to be called.
+        if self._host.is_here:
+            self._telemetry.note_write(call.question, call.departure, call.ref, outcome)
 
     def _failed(self, call: Call, error: Exception) -> Exception:
         """Return what an exception means that nobody expected: after a write has left, never that it did not."""
@@ -173,6 +179,7 @@ class Calls:
             if call.is_on_its_way:
                 call.outcome = self._unknown(call, "its event loop ended before an answer came")
                 call.has_ended = True
+                self._telemetry.note_write(call.question, call.departure, call.ref, call.outcome)
                 self._left_behind.append(call.as_unsettled())
         self._open.clear()
 

@@ -19,10 +19,12 @@ from smm_async._limits import Limiter, RateLimit
 from smm_async._poll import Poll
 from smm_async._reconcile import Reconciliation, reconcile
 from smm_async._secret import Secret, complaint_about_key
+from smm_async._telemetry import check_hook
 from smm_async._transport import AsyncTransport
 from smm_async._watch import Watch, final_status
 from smm_async._wire import Reply
 from smm_async.errors import AccountError, ClosedError, InvalidKeyError, SmmError
+from smm_async.events import Explanation, Hook, Stats
 from smm_async.journal import Journal, check_ref
 from smm_async.models import (
     Balance,
@@ -73,6 +75,7 @@ class Client:
         grace: float = 10.0,
         journal: Journal | None = None,
         rate_limit: RateLimit | Limiter | Mapping[str, RateLimit | Limiter] | None = None,
+        on_event: Hook | None = None,
     ) -> None:
         """Check the arguments; nothing is sent or opened yet.
 
@@ -92,10 +95,13 @@ class Client:
                 stands for all together. What has to wait waits in its budget, and ends as `NotSentError` if that is
                 not enough. With it, even if empty, an answer 429 with ``Retry-After`` has all wait that are counted
                 together.
+            on_event: called with each `smm_async.events.Event`, at once, in the client's own task that sends the
+                request, where the callers' context variables are not. All wait until it returns: it must not block.
+                What it raises is logged, once per client, and reaches nobody.
 
         Raises:
-            ValueError: an address that is not complete or not https, an empty key, a number out of bounds, or a limit
-                for what is no action of the panel.
+            ValueError: an address that is not complete or not https, an empty key, a number out of bounds, a limit for
+                what is no action of the panel, or an ``on_event`` that is async.
         """
         complaint = complaint_about_key(key)
         secret = None if complaint else Secret(key)
@@ -108,6 +114,8 @@ class Client:
         check_seconds("write_budget", write_budget, least=0.001)
         check_seconds("max_delay", max_delay, least=0.0)
         check_seconds("grace", grace, least=0.0)
+        if on_event is not None:
+            check_hook(on_event)
         self._exchange = Exchange(
             panel if isinstance(panel, Panel) else Panel(panel),
             secret,
@@ -119,6 +127,7 @@ class Client:
             grace=grace,
             journal=journal,
             rate_limit=rate_limit,
+            on_event=on_event,
         )
         self._journal = journal
         self._budget = float(budget)
@@ -132,6 +141,15 @@ class Client:
     def budget(self) -> float:
         """Seconds that a read may take, as given."""
         return self._budget
+
+    @property
+    def stats(self) -> Stats:
+        """What it has done so far; a snapshot, which may be taken at any time, also from another thread."""
+        return self._exchange.stats()
+
+    def explain(self) -> Explanation:
+        """Return the last 100 requests: why each left when it did, for how many lookups, and what came of it."""
+        return self._exchange.explain()
 
     def __repr__(self) -> str:
         # A traceback may show it half made, when its arguments are refused.

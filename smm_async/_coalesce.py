@@ -29,6 +29,7 @@ from smm_async._async_stream import make_stream
 from smm_async._backend import Loop, Waiter
 from smm_async._bounds import check_seconds, check_whole
 from smm_async._host import TaskHost
+from smm_async._reasons import Reason
 from smm_async._sentry import Sentry
 from smm_async._stream import Desk, Stream
 from smm_async._tickets import (
@@ -73,6 +74,7 @@ class Coalescer(Generic[K, V]):
         shared_errors: tuple[type[Exception], ...] = (),
         gate: AbstractAsyncContextManager[Any] | None = None,
         _host: TaskHost | None = None,
+        _on_take: Callable[[Batch[K], Reason, float, int, float], None] | None = None,
     ) -> None:
         """Do nothing yet: tasks start with the first lookup.
 
@@ -100,6 +102,8 @@ class Coalescer(Generic[K, V]):
         self._gate: AbstractAsyncContextManager[Any] = nullcontext() if gate is None else gate
         self._host = TaskHost("coalescer") if _host is None else _host
         self._host.at_end(self._end)
+        self._on_take = _on_take
+        self._withdrawn = 0
         self._reset()
 
     def _reset(self) -> None:
@@ -125,6 +129,16 @@ class Coalescer(Generic[K, V]):
     def max_batch(self, value: int) -> None:
         check_whole("max_batch", value)
         self._max_batch = value
+
+    @property
+    def waiting(self) -> int:
+        """How many keys wait to be fetched."""
+        return len(self._queue)
+
+    @property
+    def withdrawn(self) -> int:
+        """How many lookups have ended without being fetched, most of them cancelled."""
+        return self._withdrawn + self._queue.withdrawn
 
     async def __aenter__(self) -> Self:
         """Return the coalescer itself.
@@ -358,10 +372,24 @@ class Coalescer(Generic[K, V]):
                 stream.lay_aside()
         batch = self._queue.take(self._max_batch)
         if batch is not None:
+            if self._on_take is not None:
+                asked_at = batch.oldest_deadline() - self._budget
+                self._on_take(batch, self._reason(batch), asked_at, self._max_batch, now)
             self._sent_at = self._forming_since = now
             self._in_flight.add(batch)
             self._rouse(loop)
         return batch
+
+    def _reason(self, batch: Batch[K]) -> Reason:
+        """Return why a batch leaves now, which is what `_pause()` found."""
+        if batch.is_follow_up:
+            return Reason.FOLLOW_UP
+        if len(batch.entries) >= self._max_batch:
+            return Reason.FULL
+        paced_at = self._sent_at + self._response_time / self._max_in_flight if self._in_flight else -math.inf
+        if self._max_delay and self._forming_since + self._max_delay > paced_at:
+            return Reason.LINGERED
+        return Reason.PACED if self._in_flight else Reason.IDLE
 
     async def _send(self, loop: Loop) -> None:
         batch = None
@@ -428,6 +456,7 @@ class Coalescer(Generic[K, V]):
         """Answer everybody, for no task is left that would; if their loop has ended, nobody waits."""
         places = [place for batch in self._in_flight for place in batch.places()] + self._queue.clear()
         streams = self._streams
+        self._withdrawn = self.withdrawn
         self._reset()
         if self._host.is_here:
             error = ClosedError("Closed before the answer came.")

@@ -13,6 +13,7 @@ import anyio.to_thread
 import attrs
 
 from smm_async import _wire
+from smm_async._askers import AskersCoalescer
 from smm_async._calls import Call, Calls, Job
 from smm_async._coalesce import Coalescer
 from smm_async._decode import UnreadableError, make_converter, make_shortcut
@@ -23,8 +24,9 @@ from smm_async._plurals import PluralForm
 from smm_async._refusals import CONCERNS_ALL
 from smm_async._retry import Retries
 from smm_async._secret import Secret, clear_frames
+from smm_async._telemetry import Telemetry, WatchedTransport, one_request
 from smm_async._tickets import own_copy
-from smm_async._transport import AsyncTransport, Gate, Transport
+from smm_async._transport import AsyncTransport, Gate, Sender, Transport
 from smm_async._wire import Question, Reader, Reply, no_shortcut
 from smm_async._writes import unknown
 from smm_async.errors import (
@@ -32,8 +34,9 @@ from smm_async.errors import (
     NotSentError,
     SmmError,
 )
+from smm_async.events import Explanation, Hook, Stats
 from smm_async.journal import Journal
-from smm_async.models import Balance, OrderStatus, ProductOrderStatus, RefillStatus, Unsettled
+from smm_async.models import Balance, OrderId, OrderStatus, ProductOrderStatus, RefillStatus, Unsettled
 from smm_async.panels import Panel
 
 __all__ = ["SMALL", "Exchange"]
@@ -72,22 +75,24 @@ class Exchange:
         grace: float,
         journal: Journal | None,
         rate_limit: Rates | None,
+        on_event: Hook | None,
     ) -> None:
         self.panel = panel
         self.host = TaskHost("client")
         self.reader = Reader.for_panel(panel, key.redact)
         self.converter = make_converter(panel)
         self._shortcut = make_shortcut(panel)
+        self._transport = Transport(panel, key, transport)
+        self._telemetry = Telemetry(panel.method, on_event)
+        self._sender: Sender = WatchedTransport(self._transport, self._telemetry)
         self._gate: Gate | Limits = Gate(max_in_flight)
-        if rate_limit is None:
-            self._transport = Transport(panel, key, transport)
-        else:
+        if rate_limit is not None:
             self._gate = Limits(rate_limit, panel, self._gate, longest_pause=budget)
-            self._transport = LimitedTransport(self._gate, panel, key, transport)
+            self._sender = LimitedTransport(self._gate, self._sender)
         self._retries = Retries()
         self._budget = budget
         self._write_budget = write_budget
-        self._calls = Calls(self.host, self._gate, grace)
+        self._calls = Calls(self.host, self._gate, grace, self._telemetry)
         self._ledger = Ledger(journal)
         self._coalescers = {
             action: self._coalescer(action, max_in_flight, max_delay) for action in _RECORDS if action in panel.actions
@@ -99,7 +104,11 @@ class Exchange:
         self.host.at_end(self._end)
 
     def _coalescer(self, action: str, max_in_flight: int, max_delay: float) -> Coalescer[str, Any]:
-        return Coalescer(
+        telemetry = self._telemetry
+        make: Callable[..., Coalescer[str, Any]] = Coalescer
+        if telemetry.captures:
+            make = functools.partial(AskersCoalescer[str, Any], note_asker=telemetry.note_asker)
+        return make(
             functools.partial(self._fetch, action),
             max_batch=self.panel.batch_limit if self.panel.actions[action].many else 1,
             max_in_flight=max_in_flight,
@@ -108,6 +117,7 @@ class Exchange:
             shared_errors=CONCERNS_ALL,
             gate=self._gate.at(action),
             _host=self.host,
+            _on_take=telemetry.note_batch,
         )
 
     def lookups(self, action: str) -> Coalescer[str, Any]:
@@ -123,6 +133,14 @@ class Exchange:
     def unsettled(self) -> list[Unsettled]:
         """Return the writes on their way, and those whose outcome nobody was there to take."""
         return self._calls.unsettled()
+
+    def stats(self) -> Stats:
+        """Return what was counted until now."""
+        return self._telemetry.stats(self._coalescers.values())
+
+    def explain(self) -> Explanation:
+        """Return the last requests, and why each was sent."""
+        return self._telemetry.explain()
 
     async def aclose(self) -> None:
         """Answer everybody, give writes on their way a grace time, and close the connections."""
@@ -155,6 +173,7 @@ class Exchange:
             self.panel = attrs.evolve(self.panel, actions={**self.panel.actions, action: only_one})
         _LOG.info("%s answers %d ids of %r at once.", self.panel.url, limit, action)
 
+    @one_request
     async def _look_up(self, action: str, ids: Sequence[str]) -> dict[str, Any] | SmmError:
         if len(ids) > 1 and self.panel.actions[action].many is None:
             # Another batch taught it while this one was on its way: as if the panel had not understood.
@@ -207,7 +226,7 @@ class Exchange:
 
     async def _send(self, question: Question, limit: int) -> Reply | SmmError:
         try:
-            return await self._transport.send(question, limit=limit)
+            return await self._sender.send(question, limit=limit)
         except SmmError as error:
             return error
 
@@ -223,21 +242,21 @@ class Exchange:
         Raises:
             SmmError: what ``read`` found, or what kept the answer from coming within the budget.
         """
-
-        async def attempt() -> T | SmmError:
-            reply = await self._send(question, _CATALOGUE if is_long else SMALL)
-            if isinstance(reply, SmmError):
-                return reply
-            return await _beside(reply, read)
+        limit = _CATALOGUE if is_long else SMALL
 
         async def repeatedly(_: Call) -> T | SmmError:
-            return await self._retries.read(attempt)
+            return await self._retries.read(functools.partial(self._read_once, question, limit, read))
 
         call = self._calls.start(question, repeatedly, is_write=False, budget=self._budget)
         outcome = await self._calls.result([call], call)
         if isinstance(outcome, Exception):
             raise own_copy(outcome)
         return cast("T", outcome)
+
+    @one_request
+    async def _read_once(self, question: Question, limit: int, read: Callable[[Reply], T | SmmError]) -> T | SmmError:
+        reply = await self._send(question, limit)
+        return reply if isinstance(reply, SmmError) else await _beside(reply, read)
 
     async def write(self, questions: Sequence[Question], read: Callable[[int, Reply], Any]) -> list[Any]:
         """Send each question once, at most, and return what ``read`` makes of the answers, errors among it.
@@ -262,11 +281,15 @@ class Exchange:
         """Send an order once, at most, written down in the journal before and after, and return what came of it."""
 
         async def place_once(call: Call) -> Any:
-            return await self._ledger.place(call, ref, lambda: self._write_once(call, read), self._ask_balance)
+            outcome = await self._ledger.place(call, ref, lambda: self._write_once(call, read), self._ask_balance)
+            if call.departure.may_have_left and isinstance(outcome, str):
+                self._telemetry.note_order(question.action, OrderId(outcome), call.ref)
+            return outcome
 
         call = self._calls.start(question, place_once, is_write=True, budget=self._write_budget)
         return await self._calls.result([call], call)
 
+    @one_request
     async def _ask_balance(self) -> Decimal | None:
         # Evidence must not use up the time that the order itself needs.
         with anyio.move_on_after(min(5.0, self._write_budget / 4)):
@@ -292,10 +315,11 @@ class Exchange:
             pass
         return self.reader.refusal("balance", value, reply) or self.reader.bad_shape("balance", reply)
 
+    @one_request
     async def _write_once(self, call: Call, read: Callable[[Reply], Any]) -> Any:
         question = call.question
         try:
-            reply = await self._transport.send_write(question, call.departure, limit=_BATCH)
+            reply = await self._sender.send_write(question, call.departure, limit=_BATCH)
         except NotSentError as error:
             return error
         except SmmError as error:

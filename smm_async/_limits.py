@@ -17,8 +17,7 @@ import attrs
 
 from smm_async._bounds import check_seconds, check_whole
 from smm_async._requests import Departure
-from smm_async._secret import Secret
-from smm_async._transport import AsyncTransport, Gate, Transport
+from smm_async._transport import Gate, Sender
 from smm_async._wire import Question, Reply
 from smm_async.errors import NotSentError
 from smm_async.panels import Panel
@@ -225,18 +224,18 @@ class _LimitedGate:
         await self._gate.__aexit__(exc_type, exc, traceback)
 
 
-class LimitedTransport(Transport):
-    """A transport that counts what leaves, and has others wait when the panel says so."""
+class LimitedTransport:
+    """Counts what leaves, and has others wait when the panel says so."""
 
-    def __init__(self, limits: Limits, panel: Panel, key: Secret, transport: AsyncTransport | None) -> None:
-        super().__init__(panel, key, transport)
+    def __init__(self, limits: Limits, transport: Sender) -> None:
         self._limits = limits
+        self._transport = transport
 
     async def send(self, question: Question, *, limit: int) -> Reply:
         """Send a read when its turn has come."""
         await self._limits.wait(question.action)
         self._limits.count(question.action)
-        reply = await super().send(question, limit=limit)
+        reply = await self._transport.send(question, limit=limit)
         self._limits.heed(question.action, reply)
         return reply
 
@@ -245,7 +244,7 @@ class LimitedTransport(Transport):
         await self._limits.wait(question.action)
         if not departure.is_stopped:
             self._limits.count(question.action)
-        reply = await super().send_write(question, departure, limit=limit)
+        reply = await self._transport.send_write(question, departure, limit=limit)
         self._limits.heed(question.action, reply)
         return reply
 

@@ -8,6 +8,7 @@ from typing import Final, TypeVar
 
 import anyio
 
+from smm_async._telemetry import note_retry
 from smm_async.errors import (
     BadReplyError,
     MaintenanceError,
@@ -47,6 +48,7 @@ class Retries:
             pause = self._pause_after(number, outcome)
             if pause is None:
                 return outcome
+            note_retry(outcome, pause)
             await anyio.sleep(pause)
         return await attempt()
 

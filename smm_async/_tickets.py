@@ -183,6 +183,20 @@ class Batch(Generic[K]):
     """When the youngest of its callers gives up."""
     only: Entry | None = None
     """The entry that all its keys share, where one caller has asked for them in one go."""
+    is_follow_up: bool = False
+    """Whether its key was left open by another batch."""
+
+    def count(self) -> int:
+        """Return how many tickets are in it, one for each key of a list."""
+        entries = self.entries.values()
+        # Nearly always as many as there are keys, which is found out at the speed of C.
+        if list(map(type, entries)).count(tuple) == len(entries):
+            return len(entries)
+        return sum(len(tickets_of(entry)) for entry in entries)
+
+    def oldest_deadline(self) -> float:
+        """Return when the first that asked for its first key gives up, or would have."""
+        return tickets_of(next(iter(self.entries.values())))[0][0]
 
     def answer_plainly(self, answers: Mapping[K, Any]) -> bool:
         """Answer and return true, if one list has asked for all of it, and has a value for each key and no more."""
@@ -208,6 +222,8 @@ class Queue(Generic[K]):
         self._alone: deque[tuple[K, Entry]] = deque()
         self._deadlines: deque[Ticket] = deque()
         self._prune_at = _FEWEST_TO_PRUNE
+        self.withdrawn = 0
+        """How many tickets went out of the line without being taken."""
 
     def __len__(self) -> int:
         return len(self._waiting) + len(self._alone)
@@ -251,9 +267,11 @@ class Queue(Generic[K]):
         if entry is ticket:
             del self._waiting[key]
             self._forget_gaps()
+            self.withdrawn += 1
             return True
         if not isinstance(entry, dict) or entry.pop(id(ticket), None) is None:
             return False
+        self.withdrawn += 1
         if len(entry) == 1:
             (self._waiting[key],) = entry.values()
         return True
@@ -277,7 +295,7 @@ class Queue(Generic[K]):
             key, entry = self._alone.popleft()
             deadline = deadline_of(entry, key)
             if deadline is not None:
-                return Batch({key: entry}, deadline)
+                return Batch({key: entry}, deadline, is_follow_up=True)
         return None
 
     def _take_first(self, size: int) -> Batch[K] | None:
@@ -293,6 +311,7 @@ class Queue(Generic[K]):
             if entry is not last:
                 deadline = deadline_of(entry, key)
                 if deadline is None:
+                    self.withdrawn += len(tickets_of(entry))
                     continue
                 last, latest, is_mixed = entry, max(latest, deadline), last is not None
             entries[key] = entry
@@ -326,6 +345,7 @@ class Queue(Generic[K]):
 
     def clear(self) -> list[Place]:
         """Empty the line, and return all that stood in it."""
+        self.withdrawn += sum(len(tickets_of(entry)) for entry in self._waiting.values())
         places = [*_places_of(self._waiting.items()), *_places_of(self._alone)]
         self._waiting.clear()
         self._order.clear()

@@ -25,7 +25,7 @@ from smm_async._wire import Question, Reply
 from smm_async.errors import NoAnswerError, NotSentError, SmmError
 from smm_async.panels import Panel
 
-__all__ = ["CONNECT_SECONDS", "AsyncTransport", "Gate", "Transport"]
+__all__ = ["CONNECT_SECONDS", "AsyncTransport", "Gate", "Sender", "Transport"]
 
 
 class AsyncTransport(Protocol):
@@ -47,6 +47,14 @@ _KEEPALIVE_SECONDS: Final = 15.0
 _NEVER_SENT: Final = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout", "UnsupportedProtocol", "InvalidURL"})
 # and only of these libraries: others, pyreqwest among them, say "ConnectError" after the panel has got the request, too.
 _EXACT: Final = frozenset({"httpx", "httpx2", "smm_async"})
+
+
+class Sender(Protocol):
+    """What sends: a `Transport`, or what stands before one."""
+
+    async def send(self, question: Question, *, limit: int) -> Reply: ...
+
+    async def send_write(self, question: Question, departure: Departure, *, limit: int) -> Reply: ...
 
 
 class Gate:

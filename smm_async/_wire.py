@@ -58,6 +58,8 @@ class Question:
     """The fields without the key, in the panel's body format."""
     fields: Mapping[str, str] = attrs.field(factory=dict[str, str], repr=False)
     """The fields of the caller, by their standard names."""
+    ids: tuple[str, ...] = ()
+    """The ids it is about, if it is about any."""
 
 
 @attrs.frozen
@@ -106,9 +108,9 @@ def ask_for(panel: Panel, action: str, ids: Sequence[str]) -> Question:
     assert name is not None  # noqa: S101  whoever asks for several knows that the panel takes several
     fields = {name: ",".join(ids)}
     if panel.body == "json":
-        return _question(panel, action, known, word, fields.items(), fields=fields)
+        return _question(panel, action, known, word, fields.items(), fields=fields, ids=tuple(ids))
     content = _form_before_ids(panel.action_field, word, name) + "%2C".join(ids).encode()
-    return Question(action, known.url or panel.url, content, fields)
+    return Question(action, known.url or panel.url, content, fields, tuple(ids))
 
 
 @functools.lru_cache
@@ -138,9 +140,10 @@ def _question(
     pairs: Iterable[tuple[str, str]],
     *,
     fields: Mapping[str, str],
+    ids: tuple[str, ...] = (),
 ) -> Question:
     write_pairs = json_pairs if panel.body == "json" else form_pairs
-    return Question(action, known.url or panel.url, write_pairs([(panel.action_field, word), *pairs]), fields)
+    return Question(action, known.url or panel.url, write_pairs([(panel.action_field, word), *pairs]), fields, ids)
 
 
 def form_pairs(pairs: Iterable[tuple[str, str]]) -> bytes:

@@ -16,6 +16,7 @@ import pytest
 import smm_async as smm
 from smm_async._calls import Call, Calls
 from smm_async._host import TaskHost
+from smm_async._telemetry import Telemetry
 from smm_async._transport import Gate
 from smm_async._wire import ask
 from tests.scripted_transport import ScriptedTransport, answer, never, refused
@@ -259,7 +260,7 @@ async def test_call_that_its_dead_loop_throws_away_wakes_nobody(is_given_up):
     waiter = loop.create_future()
     waiter.add_done_callback(print)
     loop.close()
-    calls = Calls(TaskHost("client"), Gate(1), grace=1.0)
+    calls = Calls(TaskHost("client"), Gate(1), grace=1.0, telemetry=Telemetry("POST", None))
     call = Call(ask(smm.Panel(URL), "refill", {"order": "1"}), waiter, is_write=True, budget=60.0)
     calls._open.add(call)
 
