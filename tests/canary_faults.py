@@ -6,13 +6,14 @@ import attrs
 
 from tests import canary_scenes as scenes
 from tests.canary_answers import ANSWERS, NESTED, UNANSWERED, UNUSABLE
-from tests.canary_net import OF_CLIENTS, OF_ERRORS, OF_VALUES
+from tests.canary_net import OF_CLIENTS, OF_ERRORS, OF_REQUESTS, OF_VALUES
 from tests.canary_transports import TELLTALES
 
 _HTTP = frozenset({"span of httpx"})
 _JOURNAL = frozenset({"journal"})
-_ERRORS = OF_ERRORS | OF_CLIENTS
-_SILENT = OF_CLIENTS | _HTTP | _JOURNAL | {"log"}
+_UNSENT = OF_ERRORS | OF_CLIENTS
+_ERRORS = _UNSENT | OF_REQUESTS
+_SILENT = OF_CLIENTS | OF_REQUESTS | _HTTP | _JOURNAL | {"log"}
 
 
 @attrs.frozen
@@ -44,7 +45,7 @@ _SCENES = {
     scenes.close_meanwhile: _ERRORS | _JOURNAL,
     scenes.leave_open: _ERRORS | OF_VALUES | _JOURNAL | {"warning"},
     scenes.reconcile: _ERRORS | OF_VALUES | _JOURNAL,
-    scenes.fail_to_write_down: _ERRORS,
+    scenes.fail_to_write_down: _UNSENT,
 }
 
 FAULTS = {

@@ -12,14 +12,18 @@ import traceback
 import warnings
 from collections import defaultdict
 
+import attrs
 import sentry_sdk
 import sentry_sdk.transport
 from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from sentry_sdk.integrations.logging import LoggingIntegration
 
+from smm_async.otel import Instrumentation
 from tests.canary import FAMILIES, KEYS, found_in
 from tests.canary_shown import (
     as_text,
@@ -52,7 +56,10 @@ OF_ERRORS = frozenset(
 )
 """Where an exception is shown."""
 OF_VALUES = frozenset({"value", "value's fields", "value taken along"})
-OF_CLIENTS = frozenset({"client", "client's parts", "client taken along", "stdout"})
+OF_CLIENTS = frozenset({"client", "client's parts", "client taken along", "client's sight", "stdout"})
+OF_REQUESTS = frozenset({"event", "span of client", "metrics"})
+"""Where a client shows what it sends."""
+_SPANS = {"program": "span", "smm_async": "span of client"}
 
 
 class Net:
@@ -142,6 +149,10 @@ class Net:
         exporter, provider = InMemorySpanExporter(), TracerProvider(shutdown_on_exit=False)
         provider.add_span_processor(SimpleSpanProcessor(exporter))
         self._tracer = provider.get_tracer("program")
+        reader = InMemoryMetricReader()
+        meters = MeterProvider([reader], shutdown_on_exit=False)
+        self._instrumentation = Instrumentation(tracer_provider=provider, meter_provider=meters)
+        stack.callback(lambda: self.keep("metrics", *filter(None, [reader.get_metrics_data()])))
         instrumentor = HTTPXClientInstrumentor()
         stack.callback(self._keep_spans, exporter)
         stack.callback(instrumentor.uninstrument)
@@ -149,8 +160,7 @@ class Net:
 
     def _keep_spans(self, exporter):
         for span in exporter.get_finished_spans():
-            is_own = span.instrumentation_scope.name == "program"
-            self.keep("span" if is_own else "span of httpx", span.to_json())
+            self.keep(_SPANS.get(span.instrumentation_scope.name, "span of httpx"), span.to_json())
 
     def _listen_to_events(self, stack):
         client = sentry_sdk.Client(
@@ -186,6 +196,11 @@ class Net:
     def show_files(self, path):
         """Keep what is in an SQLite file, and in those beside it while it is open."""
         self.keep("journal", *(one.read_bytes() for one in sorted(path.parent.glob(f"{path.name}*"))))
+
+    def hear(self, event):
+        """Keep what a client tells of itself, and have spans and metrics made of it."""
+        self.keep("event", repr(event), repr(attrs.asdict(event)), str(getattr(event, "error", "")))
+        self._instrumentation(event)
 
     # --- What is shown on purpose
 
@@ -224,7 +239,9 @@ class Net:
         self.keep("client", str(client), repr(client), f"{client} {client!a}")
         self.keep("client's parts", *map(repr, reachable_from(client)), *fields_of(client), *fields_of(client.panel))
         self.keep("client taken along", *taken_along(client, pickled=True), repr(vars(copy.copy(client))))
-        print(client, vars(client), client.unsettled())
+        sight = client.stats, client.explain(), list(client.explain())
+        self.keep("client's sight", *map(str, sight), *map(repr, sight))
+        print(client, vars(client), client.unsettled(), *sight)
         for write in client.unsettled():
             self.show_value(write)
 

@@ -49,7 +49,7 @@ class Stage:
         """Return a client with a journal."""
         panel = self.panel if url is None else attrs.evolve(self.panel, url=url)
         journal = smm.Journal(self.path, evidence=evidence)
-        return smm.Client(panel, key=self.canary.key, journal=journal, **options)
+        return smm.Client(panel, key=self.canary.key, journal=journal, on_event=self.net.hear, **options)
 
     @contextlib.asynccontextmanager
     async def client(self, *args, **options):

@@ -11,8 +11,9 @@ import httpx
 import pytest
 
 import smm_async as smm
+from smm_async import events
 from tests.canary import FAMILIES, KEYS, echoes_of, found_in, rare_echoes_of
-from tests.canary_net import OF_CLIENTS, OF_ERRORS, OF_VALUES, Net
+from tests.canary_net import OF_CLIENTS, OF_ERRORS, OF_REQUESTS, OF_VALUES, Net
 from tests.socket_panel import SocketPanel, reply
 
 every_backend = pytest.mark.parametrize("backend", ["asyncio", "trio"])
@@ -36,6 +37,8 @@ class Leaky:
         self.text = text
         self.panel = None
         self.unsettled = list
+        self.stats = self
+        self.explain = lambda: [text]
 
     def __repr__(self):
         return f"Leaky({self.text})"
@@ -49,6 +52,9 @@ def spill(net, text, folder):
         net.show(error)
     net.show(smm.Balance(balance=Decimal(1), extra={"field": text}))
     net.show_client(Leaky(text))
+    request = events.Request(1, text, "POST", "https://panel.example", (text,), 1, 0.0, events.Reason.IDLE, 1, 0.0)
+    net.hear(events.RequestSent(request))
+    net.hear(events.RequestAnswered(request, 200, 0.0, None))
     logging.getLogger("httpcore.http11").debug("headers: %s", text)
     warnings.warn(text, ResourceWarning, stacklevel=1)
     Dying(text)
@@ -76,7 +82,12 @@ def test_net_catches_every_form_in_every_channel(tmp_path, form):
     with Net() as net:
         spill(net, forms_of("specials")[form], tmp_path)
 
-    assert net.channels == OF_ERRORS | OF_VALUES | OF_CLIENTS | {"journal", "log", "warning", "unraisable"}
+    assert net.channels == OF_ERRORS | OF_VALUES | OF_CLIENTS | OF_REQUESTS | {
+        "journal",
+        "log",
+        "warning",
+        "unraisable",
+    }
     assert {(channel, name) for channel, name, _ in net.leaks()} == {(channel, "specials") for channel in net.channels}
 
 
