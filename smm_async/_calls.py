@@ -79,7 +79,7 @@ class Calls:
             ClosedError: the client is closed.
         """
         loop = self._host.loop_here()
-        job = self._telemetry.carry(job)
+        job = self._telemetry.carry(job, loop.now)
         call = Call(question, loop.make_waiter(), is_write, budget)
         self._open.add(call)
         self._host.start_soon(self._perform, call, job, loop.now() + budget)

@@ -74,7 +74,7 @@ class Coalescer(Generic[K, V]):
         shared_errors: tuple[type[Exception], ...] = (),
         gate: AbstractAsyncContextManager[Any] | None = None,
         _host: TaskHost | None = None,
-        _on_take: Callable[[Batch[K], Reason, float, int, float], None] | None = None,
+        _on_take: Callable[[Batch[K], Reason, float, int, Callable[[], float]], None] | None = None,
     ) -> None:
         """Do nothing yet: tasks start with the first lookup.
 
@@ -374,7 +374,7 @@ class Coalescer(Generic[K, V]):
         if batch is not None:
             if self._on_take is not None:
                 asked_at = batch.oldest_deadline() - self._budget
-                self._on_take(batch, self._reason(batch), asked_at, self._max_batch, now)
+                self._on_take(batch, self._reason(batch), asked_at, self._max_batch, loop.now)
             self._sent_at = self._forming_since = now
             self._in_flight.add(batch)
             self._rouse(loop)

@@ -15,7 +15,6 @@ from contextvars import ContextVar
 from types import TracebackType
 from typing import Any, Concatenate, Final, ParamSpec, Protocol, Self, TypeVar, cast
 
-import anyio
 import attrs
 
 from smm_async._requests import Departure
@@ -78,6 +77,7 @@ class _Errand:
     """For whom a task sends its requests, and why it sends the next one."""
 
     telemetry: Telemetry
+    clock: Callable[[], float]
     lookups: int
     asked_at: float
     """When the first of the callers asked."""
@@ -139,9 +139,11 @@ class Telemetry:
         if asker is not None:
             self._captured[waiter] = asker
 
-    def note_batch(self, batch: Batch[Any], reason: Reason, asked_at: float, size: int, now: float) -> None:
+    def note_batch(
+        self, batch: Batch[Any], reason: Reason, asked_at: float, size: int, clock: Callable[[], float]
+    ) -> None:
         """Begin an errand for the lookups that leave the queue at this instant."""
-        lookups, waited = batch.count(), max(0.0, now - asked_at)
+        lookups, waited = batch.count(), max(0.0, clock() - asked_at)
         tally = self.tally
         if reason.is_batch:
             tally.lookups += lookups
@@ -152,13 +154,13 @@ class Telemetry:
             tally.oldest_waits += waited
             tally.longest_wait = max(tally.longest_wait, waited)
         askers = self._askers_of(batch) if self._captured else ()
-        _ERRAND.set(_Errand(self, lookups, asked_at, reason, askers))
+        _ERRAND.set(_Errand(self, clock, lookups, asked_at, reason, askers))
 
-    def carry(self, job: Callable[[T], Awaitable[Any]]) -> Callable[[T], Awaitable[Any]]:
+    def carry(self, job: Callable[[T], Awaitable[Any]], clock: Callable[[], float]) -> Callable[[T], Awaitable[Any]]:
         """Return ``job`` as an errand of the caller's, in whose task this runs."""
         asker = None if self._capture is None else self._ask_hook()
         askers = () if asker is None else (asker,)
-        errand = _Errand(self, 1, anyio.current_time(), Reason.UNMERGED, askers)
+        errand = _Errand(self, clock, 1, clock(), Reason.UNMERGED, askers)
 
         def begin(call: T) -> Awaitable[Any]:
             _ERRAND.set(errand)
@@ -183,7 +185,7 @@ class Telemetry:
             question.ids,
             reason,
             errand.attempt,
-            anyio.current_time(),
+            errand.clock(),
         )
         if reason is not Reason.UNMERGED:
             # What a task asks more for one batch are parts of it, unless it is said to be a repetition.
@@ -287,7 +289,7 @@ class _Sent:
     def take(self, reply: Reply) -> Reply:
         """Note the answer, whose meaning is still to be found out."""
         self.status_code = reply.status_code
-        self.seconds = anyio.current_time() - self.sent_at
+        self.seconds = self.errand.clock() - self.sent_at
         return reply
 
     def __enter__(self) -> Self:
@@ -299,7 +301,7 @@ class _Sent:
         if isinstance(error, GeneratorExit):
             self.errand.lose()
         elif error is not None:
-            self.seconds = anyio.current_time() - self.sent_at
+            self.seconds = self.errand.clock() - self.sent_at
             self.end(error if isinstance(error, SmmError) else None)
 
     def end(self, error: SmmError | None) -> None:

@@ -1,10 +1,15 @@
 """What a client counts, and how it explains when its requests left."""
 
+import contextvars
+from typing import Any
+
 import anyio
 import attrs
 import pytest
 
 import smm_async as smm
+from smm_async._telemetry import Telemetry, WatchedTransport, one_request
+from smm_async._wire import Question, Reply
 from smm_async.events import Reason
 from tests.calling import BALANCE, KEY, ORDER, PLACED
 from tests.canned import outcome_of
@@ -194,3 +199,43 @@ async def test_refusal_and_giving_up_are_explained():
         ("given up", 2.0),
     ]
     assert counted(client, *OTHERS) == OTHERS | {"answered": 1, "refused": 1, "failed": 1}
+
+
+class Suspended:
+    """Is never done."""
+
+    def __await__(self):
+        yield
+
+
+@pytest.mark.parametrize("is_read", [False, True])
+def test_request_that_is_thrown_away_is_told_to_nobody(is_read):
+    """A request that goes with its dead loop, on its way or while it is read, is not in flight any more: no more is said."""
+    told = []
+    telemetry = Telemetry("POST", told.append)
+    question, reply = Question("balance", URL, b""), Reply(200, b"")
+
+    class Sender:
+        """Answers at once, or never."""
+
+        async def send(self, question, *, limit):
+            if not is_read:
+                await Suspended()
+            return reply
+
+    class Asking:
+        """Sends one request, and takes its time to read the answer."""
+
+        @one_request
+        async def ask(self):
+            await WatchedTransport(Sender(), telemetry).send(question, limit=1)
+            await Suspended()
+
+    context = contextvars.copy_context()
+    task: Any = context.run(telemetry.carry(lambda asking: asking.ask(), lambda: 1.0), Asking())
+    context.run(task.send, None)
+    in_flight = telemetry.tally.in_flight
+    # In another context, as by the garbage collector.
+    task.close()
+
+    assert (in_flight, telemetry.tally.in_flight, len(told)) == (1, 0, 1)
