@@ -143,16 +143,18 @@ class Telemetry:
         self, batch: Batch[Any], reason: Reason, asked_at: float, size: int, clock: Callable[[], float]
     ) -> None:
         """Begin an errand for the lookups that leave the queue at this instant."""
-        lookups, waited = batch.count(), max(0.0, clock() - asked_at)
-        tally = self.tally
-        if reason.is_batch:
+        lookups, tally = batch.count(), self.tally
+        if not batch.is_follow_up:
+            # Deadline less budget may be a rounding error off.
+            waited = max(0.0, clock() - asked_at)
             tally.lookups += lookups
             tally.batches += 1
             tally.ids += len(batch.entries)
             # A limit may have come down since it was sealed.
             tally.places += max(size, len(batch.entries))
             tally.oldest_waits += waited
-            tally.longest_wait = max(tally.longest_wait, waited)
+            if waited > tally.longest_wait:  # noqa: PLR1730  half the time of max()
+                tally.longest_wait = waited
         askers = self._askers_of(batch) if self._captured else ()
         _ERRAND.set(_Errand(self, clock, lookups, asked_at, reason, askers))
 
