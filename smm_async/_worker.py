@@ -5,8 +5,6 @@ from __future__ import annotations
 import functools
 import logging
 import math
-import os
-import re
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
@@ -21,7 +19,7 @@ from rich.console import Console
 from rich.live import Live
 
 import smm_async as smm
-from smm_async import panels
+from smm_async._cli_panel import SettingsError, find_panel
 from smm_async._figures import Figures, make_lines, make_table
 from smm_async._store_urls import store_at
 from smm_async.tracking import PanelStats, Poll, StoreAwayError, StoreError, Tracker
@@ -31,6 +29,7 @@ __all__ = ["worker"]
 _LOG: Final = logging.getLogger("smm_async.worker")
 
 _FAILED: Final = 1
+_MISUSED: Final = 2
 _STOPPED: Final = 130
 _REDRAW_SECONDS: Final = 0.5
 _LINE_SECONDS: Final = 10.0
@@ -38,8 +37,6 @@ _LINE_SECONDS: Final = 10.0
 # workers do it.
 _STATS_SECONDS: Final = 15.0
 _STATS_SHARE: Final = 0.01
-_KEY: Final = "SMM_KEY"
-_SEED_PANELS: Final = {"d3mworld": panels.D3MWORLD, "1dg": panels.ONE_DG}
 
 StoreUrl = Annotated[str, Parameter(env_var="SMM_STORE")]
 Seconds = Annotated[float, Parameter(validator=Number(gt=0))]
@@ -65,8 +62,8 @@ def worker(
 
     Args:
         store: Where the orders are: sqlite:///orders.db or postgresql://user@host/database.
-        panel: A panel to look up, as NAME=ADDRESS, or NAME=d3mworld, NAME=1dg; may be given more than once. Its key is
-            in the variable SMM_KEY_NAME, or in SMM_KEY.
+        panel: A panel to look up, as NAME for a profile, d3mworld or 1dg, or as NAME=ADDRESS or NAME=PROFILE; may be
+            given more than once. Its key is in the variable SMM_KEY_NAME, the profile, or SMM_KEY.
         backend: The event loop.
         shortest: Seconds between two lookups of an order, at least.
         factor: The share of the time since its last change after which an order is looked up again.
@@ -78,35 +75,29 @@ def worker(
         seconds: Leave after so long, for whoever is started again by a schedule.
     """
     try:
+        limits: dict[str, Any] = {"budget": budget, "max_in_flight": max_in_flight}
         poll = Poll(shortest=shortest, factor=factor, longest=longest)
         place = store_at(store)
-        clients = dict(_make_client(text, budget, max_in_flight) for text in panel)
+        clients = {name: find_panel(name, address, **limits) for name, address in map(_split, panel)}
         figures = Figures()
         tracker = Tracker(place, clients, poll=poll, lease=lease, pace=pace, observe=figures.note)
-    except (ValueError, ImportError) as error:
+    except (SettingsError, ValueError, ImportError) as error:
         sys.stderr.write(f"{error}\n")
-        return _FAILED
+        return _MISUSED
     return anyio.run(_work, tracker, clients, figures, seconds, backend=backend)
 
 
-def _make_client(text: str, budget: float, max_in_flight: int) -> tuple[str, smm.Client]:
-    """Return a panel's name and the client for it, by what the command line says.
+def _split(text: str) -> tuple[str, str]:
+    """Return a panel's name in the store and its address, or the name of that, by what the command line says.
 
     Raises:
-        ValueError: the text is none, there is no key, or the client refuses something.
+        SettingsError: the text is none.
     """
-    name, _, address = text.partition("=")
-    if not name or not address:
-        message = f"--panel is NAME=ADDRESS, not {text!r}."
-        raise ValueError(message)
-    variable = f"{_KEY}_{re.sub('[^A-Z0-9]', '_', name.upper())}"
-    # No longer than this call: a frame that stays would show it to whoever prints tracebacks with their locals.
-    key = os.environ.get(variable) or os.environ.get(_KEY)
-    if not key:
-        message = f"There is no key for panel {name!r}: put it into {variable}, or into {_KEY}."
-        raise ValueError(message)
-    panel = _SEED_PANELS.get(address, address)
-    return name, smm.Client(panel, key=key, budget=budget, max_in_flight=max_in_flight)
+    name, is_pair, address = text.partition("=")
+    if not name or bool(is_pair) != bool(address) or "://" in name:
+        message = "--panel is NAME or NAME=ADDRESS."
+        raise SettingsError(message)
+    return name, address or name
 
 
 async def _work(tracker: Tracker, clients: Mapping[str, smm.Client], figures: Figures, seconds: float | None) -> int:

@@ -5,6 +5,8 @@ Each command is a function in a module of its own that is named in `_add_command
 
 from __future__ import annotations
 
+import os
+import re
 import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -15,7 +17,15 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-_EXTRA: Final = ("cyclopts", "rich", "trio", "uvicorn")
+_EXTRA: Final = ("cyclopts", "platformdirs", "rich", "trio", "uvicorn")
+# An option that nobody has, but that many will try.
+_KEY_OPTION: Final = re.compile(
+    r"--?(?:api[-_]?|panel[-_]?)?(?:key|token|secret)(?:[=:].*)?", re.IGNORECASE | re.DOTALL
+)
+_KEY_COMPLAINT: Final = (
+    "A key does not go on the command line, where the shell's history and everybody on the machine can see it: "
+    "put it into the variable SMM_KEY or into a profile. If you typed a real one, have the panel make a new one."
+)
 _FAILED: Final = 1
 _MISUSED: Final = 2
 # What a shell reports for a program that Ctrl-C has ended.
@@ -25,7 +35,8 @@ _STOPPED: Final = 130
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command, by default the one that this process was started with, and return the exit code.
 
-    It is 0 if all went well, 1 if something failed, 2 if the arguments are wrong, and 130 after Ctrl-C.
+    It is 0 if all went well; 1 if something failed or was not found; 2 if the arguments or settings are wrong, and
+    nothing was sent; 3 if an order or another write may have happened, and nobody knows; and 130 after Ctrl-C.
     """
     missing = [name for name in _EXTRA if find_spec(name) is None]
     if missing:
@@ -34,15 +45,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     code = _STOPPED
     try:
         code = _run(sys.argv[1:] if arguments is None else arguments)
+        sys.stdout.flush()
     # A group, where Ctrl-C found one of many tasks at work.
     except* KeyboardInterrupt:
         pass
+    except* BrokenPipeError:
+        code = _leave_quietly()
     if code == _STOPPED:
         _complain("Stopped.")
     return code
 
 
 def _run(arguments: Sequence[str]) -> int:
+    if any(_KEY_OPTION.fullmatch(argument) for argument in arguments):
+        _complain(_KEY_COMPLAINT)
+        return _MISUSED
     # Only now, since it may not be installed.
     from cyclopts import CycloptsError  # noqa: PLC0415
 
@@ -61,26 +78,48 @@ def _make_app() -> App:
 
     app = App(
         name="smm-async",
-        help="Try smm_async from the command line, and track orders.",
+        help="Ask SMM panels from the command line, order, and track orders.",
         version=__version__,
         result_action="return_value",
         suppress_keyboard_interrupt=False,
     )
     _add_commands(app)
+    app.register_install_completion_command(help="Install completion for your shell.")  # pyright: ignore[reportUnknownMemberType]
     return app
 
 
 def _add_commands(app: App) -> None:
-    from cyclopts import App  # noqa: PLC0415  as above
+    from smm_async import (  # noqa: PLC0415  they need the extra, too
+        _cli_add,
+        _cli_balance,
+        _cli_lookups,
+        _cli_panel_app,
+        _cli_services,
+        _cli_watch,
+        _cli_writes,
+        _demo,
+        _track,
+        _worker,
+    )
 
-    from smm_async import _cli_serve, _demo, _track, _worker  # noqa: PLC0415  they need the extra, too
-
+    app.command(_cli_services.services)
+    app.command(_cli_balance.balance)
+    app.command(_cli_lookups.status)
+    app.command(_cli_watch.watch)
+    app.command(_cli_add.add)
+    app.command(_cli_writes.refill)
+    app.command(_cli_lookups.refill_status)
+    app.command(_cli_writes.cancel)
+    app.command(_cli_panel_app.app)
     app.command(_demo.demo)
     app.command(_worker.worker)
     app.command(_track.app)
-    panel = App(name="panel", help="Do something with a panel.")
-    panel.command(_cli_serve.serve)
-    app.command(panel)
+
+
+def _leave_quietly() -> int:
+    """Return the exit code for when nobody reads the output any more, and let nothing be said of it at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return _FAILED
 
 
 def _complain(sentence: str) -> None:

@@ -10,7 +10,7 @@ import smm_async
 from smm_async import _demo
 from smm_async.cli import main
 
-EXTRA = ["cyclopts", "rich", "trio", "uvicorn"]
+EXTRA = ["cyclopts", "platformdirs", "rich", "trio", "uvicorn"]
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from rich.console import Console
 
 import smm_async as smm
 from smm_async import _worker
+from smm_async._cli_panel import find_panel
 from smm_async._figures import Figures, make_lines, make_table
 from smm_async.cli import main
 from smm_async.tracking import (
@@ -147,7 +148,8 @@ def test_worker_without_signals_works(arguments, store, monkeypatch):
     ("changes", "words"),
     [
         (["--panel", "beta=http://127.0.0.1/"], "SMM_KEY_BETA"),
-        (["--panel", "beta"], "NAME=ADDRESS"),
+        (["--panel", "beta="], "NAME=ADDRESS"),
+        (["--panel", "beta"], "There is no panel 'beta'"),
         (["--store", "mysql://host"], "sqlite:///orders.db"),
         (["--shortest", "5"], "longest must be at least shortest"),
         (["--lease", "10"], "longer than 30 s"),
@@ -156,12 +158,12 @@ def test_worker_without_signals_works(arguments, store, monkeypatch):
     ids=lambda value: value[1] if isinstance(value, list) else "",
 )
 def test_what_cannot_work_is_said_in_one_line(changes, words, arguments, capsys):
-    """A wrong setting ends with exit code 1 and a sentence, before anything is sent; no key is in it."""
+    """A wrong setting ends with exit code 2 and a sentence, before anything is sent; no key is in it."""
     if changes[0] in arguments and changes[0] != "--panel":
         arguments[arguments.index(changes[0]) + 1] = changes[1]
         changes = ()
 
-    assert main([*arguments, *changes]) == 1
+    assert main([*arguments, *changes]) == 2
 
     err = capsys.readouterr().err
     assert words in err
@@ -169,13 +171,15 @@ def test_what_cannot_work_is_said_in_one_line(changes, words, arguments, capsys)
     assert "made-up-key" not in err
 
 
-def test_seed_panels_are_known_by_name(monkeypatch):
+@pytest.mark.parametrize(("text", "names"), [("my-1dg=1dg", ("my-1dg", "1dg")), ("1dg", ("1dg", "1dg"))], ids=str)
+def test_seed_panels_are_known_by_name(text, names, monkeypatch):
     """The panels that the package describes need no address; one key may be for all."""
     monkeypatch.setenv("SMM_KEY", "made-up-key")
 
-    name, client = _worker._make_client("my-1dg=1dg", 30.0, 8)
+    name, address = _worker._split(text)
 
-    assert (name, client.panel) == ("my-1dg", smm.panels.ONE_DG)
+    assert (name, address) == names
+    assert find_panel(name, address, budget=30.0, max_in_flight=8).panel == smm.panels.ONE_DG
 
 
 def test_store_that_is_no_store_is_said(arguments, tmp_path, capsys):

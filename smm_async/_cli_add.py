@@ -1,0 +1,172 @@
+"""What `smm-async add` does: show what an order will cost, ask, and place it once."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import attrs
+from cyclopts import Parameter
+from cyclopts.validators import Number
+from rich.table import Table
+
+import smm_async as smm
+from smm_async._cli_balance import money
+from smm_async._cli_order import describe_cost, find_service, make_order, read_fields
+from smm_async._cli_output import TABLE, Column, Output, Writer, complain, make_console, shown
+from smm_async._cli_panel import DEFAULTS, Connection, SettingsError, journal_path
+from smm_async._cli_run import DONE, FAILED, MISUSED, run
+from smm_async._cli_writes import finish_writes
+from smm_async.journal import EntryState, Journal
+
+__all__ = ["add"]
+
+Count = Annotated[int | None, Parameter(validator=Number(gte=1))]
+
+_YES: Final = frozenset({"y", "yes"})
+
+
+def add(
+    service: str,
+    *,
+    link: str | None = None,
+    quantity: Count = None,
+    runs: Count = None,
+    interval: Count = None,
+    comments_file: Path | None = None,
+    field: Annotated[tuple[str, ...], Parameter(negative="")] = (),
+    ref: str | None = None,
+    journal: Path | None = None,
+    yes: Annotated[bool, Parameter(negative="", alias="-y")] = False,
+    connection: Connection = DEFAULTS,
+    output: Output = TABLE,
+) -> int:
+    """Show what an order will cost, ask, and place it.
+
+    It is sent once, and its id is written. The exit code is 3 if it may have been placed, and nobody knows.
+
+    Args:
+        service: The id of the service.
+        link: Where to deliver.
+        quantity: How many; with --runs, how many in each run.
+        runs: How many times to deliver, for services with drip-feed.
+        interval: Minutes between two runs.
+        comments_file: A file with the comments, one on a line.
+        field: Any other field of the order, as NAME=VALUE; may be given more than once.
+        ref: Your own name for this order; in one journal it is placed at most once under that name.
+        journal: The file in which orders are written down before they are sent; by default SMM_JOURNAL.
+        yes: Do not ask.
+        connection: Which panel, and how.
+        output: How to write it.
+    """
+    options = {"link": link, "quantity": quantity, "runs": runs, "interval": interval}
+    try:
+        _check_may_ask(yes=yes)
+        fields = read_fields(options, comments_file, field)
+        path = journal_path(journal, connection)
+        book = _journal_at(path, ref)
+    except (SettingsError, ValueError) as error:
+        complain(str(error))
+        return MISUSED
+    quote = _Quote()
+    # Twice, and not at once: while an event loop runs, Ctrl-C does not interrupt a question.
+    code = run(connection, lambda client: quote.fill(client, service, fields, ref, book))
+    if code != DONE:
+        return code
+    if not quote.is_placed:
+        make_console(stderr=True).print(quote.table())
+        if not yes and not _agrees():
+            complain("Nothing was ordered.")
+            return FAILED
+    return run(connection, finish_writes(_placing(quote, ref, output)), journal=book)
+
+
+def _check_may_ask(*, yes: bool) -> None:
+    if not yes and not (sys.stdin.isatty() and sys.stderr.isatty()):
+        message = "This spends money, and there is no terminal to ask on: say --yes."
+        raise SettingsError(message)
+
+
+def _journal_at(path: Path | None, ref: str | None) -> Journal | None:
+    if ref is not None and path is None:
+        message = "--ref needs a journal, which remembers it: say --journal PATH, or set SMM_JOURNAL."
+        raise SettingsError(message)
+    return None if path is None else Journal(path)
+
+
+def _agrees() -> bool:
+    sys.stderr.write("Place this order? [y/N] ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().casefold() in _YES
+
+
+@attrs.define
+class _Quote:
+    """What is going to be ordered, and what that will cost."""
+
+    service: smm.Service = attrs.field(init=False)
+    order: smm.orders.Order = attrs.field(init=False)
+    balance: smm.Balance = attrs.field(init=False)
+    is_placed: bool = False
+    """Whether the journal has it already, so that nothing will be sent."""
+
+    async def fill(
+        self, client: smm.Client, service: str, fields: Mapping[str, str], ref: str | None, journal: Journal | None
+    ) -> int:
+        self.service = find_service(await client.services(), service)
+        self.order = make_order(self.service, fields)
+        self.balance = await client.balance()
+        entry = None if ref is None or journal is None else await journal.get(ref)
+        self.is_placed = entry is not None and entry.state is EntryState.PLACED
+        return DONE
+
+    def table(self) -> Table:
+        table = Table.grid(padding=(0, 2))
+        table.add_column(no_wrap=True)
+        table.add_column(overflow="fold")
+        for name, text in self._lines():
+            table.add_row(name, shown(text))
+        return table
+
+    def _lines(self) -> list[tuple[str, str]]:
+        service, currency = self.service, self.balance.currency
+        cost, how = describe_cost(service, self.order)
+        fields = [(name, text) for name, text in self.order.form_fields().items() if name != "service"]
+        bounds = [] if service.min is None or service.max is None else [f"{service.min:,} to {service.max:,} at once"]
+        kinds = ", ".join([service.type or "no type", *bounds])
+        return [
+            ("service", f"{service.service}: {service.name} ({kinds})"),
+            *fields,
+            ("cost", how if cost is None else f"{money(cost, currency)} ({how})"),
+            ("balance", money(self.balance.balance, currency) + self._left_after(cost)),
+        ]
+
+    def _left_after(self, cost: Decimal | None) -> str:
+        if cost is None:
+            return ""
+        left = self.balance.balance - cost
+        return f", {money(left, self.balance.currency)} after it" + ("; too little" if left < 0 else "")
+
+
+def _placing(quote: _Quote, ref: str | None, output: Output) -> Callable[[smm.Client], Any]:
+    async def work(client: smm.Client) -> int:
+        try:
+            order = await client.add(quote.order, ref=ref)
+        except ValueError as error:
+            raise SettingsError(str(error)) from None
+        if quote.is_placed:
+            complain(f"{ref} was placed before: nothing was sent.")
+        if output.is_table:
+            sys.stdout.write(f"{order}\n")
+            return DONE
+        cost, _ = describe_cost(quote.service, quote.order)
+        columns = [Column(name) for name in ("order", "service", "ref", "cost", "currency")]
+        with Writer(output, columns) as writer:
+            row = {"order": order, "service": quote.service.service, "ref": ref, "cost": cost}
+            writer.write(row | {"currency": quote.balance.currency})
+        return DONE
+
+    return work

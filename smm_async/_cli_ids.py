@@ -1,0 +1,105 @@
+"""The ids that a command is about: from its arguments, or from a file of any length."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Sequence
+from io import FileIO
+from pathlib import Path
+from typing import Annotated, Final, TypeAlias
+
+import anyio.to_thread
+from cyclopts import Parameter
+
+from smm_async._cli_panel import SettingsError
+from smm_async._ids import read_id
+
+__all__ = ["IdFile", "Ids"]
+
+IdFile: TypeAlias = Annotated[Path | None, Parameter(allow_leading_hyphen=True)]
+
+_STDIN: Final = 0
+_CHUNK: Final = 64 * 1024
+
+
+class Ids:
+    """Ids from arguments and a file, checked as they come; a file is never whole in memory."""
+
+    def __init__(self, given: Sequence[str], file: Path | None, *, what: str = "order") -> None:
+        """Check the arguments.
+
+        Raises:
+            SettingsError: one is no id, there are none, or there is no such file.
+        """
+        if not given and file is None:
+            message = f"Which {what}s? Say their ids, or --file PATH, or --file - for the standard input."
+            raise SettingsError(message)
+        self.given = [_read(text, what) for text in given]
+        self._file = file
+        self._what = what
+        if file is not None and not self._is_stdin and not os.access(file, os.R_OK):
+            message = f"{file} cannot be read."
+            raise SettingsError(message)
+
+    @property
+    def are_endless(self) -> bool:
+        """Whether there may be more than one would hold in memory."""
+        return self._file is not None
+
+    async def count(self) -> int | None:
+        """Return how many there are, or ``None`` where only their end will tell."""
+        if self._file is None:
+            return len(self.given)
+        if self._is_stdin:
+            return None
+        return len(self.given) + await anyio.to_thread.run_sync(self._count_in_file)
+
+    async def read(self) -> AsyncIterator[str]:
+        """Yield them, read while somebody waits.
+
+        Raises:
+            SettingsError: a word of the file is no id.
+        """
+        for id_ in self.given:
+            yield id_
+        number = 0
+        async for line in self._lines():
+            number += 1
+            for word in line.decode("utf-8-sig" if number == 1 else "utf-8", "replace").split():
+                yield _read(word, self._what, f"Line {number}: ")
+
+    async def _lines(self) -> AsyncIterator[bytes]:
+        """Yield the lines of the file; one that never ends comes in parts."""
+        if self._file is None:
+            return
+        # Without a buffer, whose lock a thread that waits for a terminal would hold for ever.
+        source = FileIO(_STDIN, closefd=False) if self._is_stdin else FileIO(self._file)
+        try:
+            rest = b""
+            while chunk := await anyio.to_thread.run_sync(source.read, _CHUNK, abandon_on_cancel=True):
+                *lines, rest = (rest + chunk).split(b"\n")
+                for line in lines:
+                    yield line
+                if len(rest) > _CHUNK:
+                    yield rest
+                    rest = b""
+            yield rest
+        finally:
+            source.close()
+
+    @property
+    def _is_stdin(self) -> bool:
+        return str(self._file) == "-"
+
+    def _count_in_file(self) -> int:
+        assert self._file is not None  # noqa: S101  it was asked before
+        with self._file.open("rb") as file:
+            return sum(len(line.split()) for line in file)
+
+
+def _read(text: str, what: str, where: str = "") -> str:
+    try:
+        return read_id(text, what)
+    except ValueError as error:
+        message = f"{where}{error}"
+        raise SettingsError(message) from None

@@ -1,0 +1,110 @@
+"""What `smm-async refill` and `smm-async cancel` do: ask for it once, and say what came of each order."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from typing import Any, Final
+
+import anyio
+
+import smm_async as smm
+from smm_async._cli_ids import IdFile, Ids
+from smm_async._cli_lookups import ERROR_COLUMNS, error_fields
+from smm_async._cli_output import TABLE, Column, Output, Writer, complain
+from smm_async._cli_panel import DEFAULTS, Connection, SettingsError
+from smm_async._cli_run import DONE, MISUSED, STOPPED, UNKNOWN, Work, code_for, run
+
+__all__ = ["cancel", "finish_writes", "refill"]
+
+Ask = Callable[[list[str]], Awaitable[Mapping[str, Any]]]
+_WORDS: Final = {"refill": "refill", "cancel": "answer"}
+
+
+def refill(*orders: str, file: IdFile = None, connection: Connection = DEFAULTS, output: Output = TABLE) -> int:
+    """Ask for refills, and show their ids for refill-status.
+
+    Each is asked for once. The exit code is 3 if one may have been asked for, and nobody knows.
+
+    Args:
+        orders: The ids of the orders.
+        file: A file with more ids, any white space between them; - is the standard input.
+        connection: Which panel, and how.
+        output: How to write it.
+    """
+    return _write("refill", orders, file, connection, output)
+
+
+def cancel(*orders: str, file: IdFile = None, connection: Connection = DEFAULTS, output: Output = TABLE) -> int:
+    """Ask the panel to cancel orders; status tells later whether it did.
+
+    Each is asked for once. The exit code is 3 if one may have been asked for, and nobody knows.
+
+    Args:
+        orders: The ids of the orders.
+        file: A file with more ids, any white space between them; - is the standard input.
+        connection: Which panel, and how.
+        output: How to write it.
+    """
+    return _write("cancel", orders, file, connection, output)
+
+
+def _write(action: str, given: tuple[str, ...], file: IdFile, connection: Connection, output: Output) -> int:
+    try:
+        ids = Ids(given, file)
+    except SettingsError as error:
+        complain(str(error))
+        return MISUSED
+    columns = (Column("order"), Column(_WORDS[action]), *ERROR_COLUMNS)
+
+    async def work(client: smm.Client) -> int:
+        code = DONE
+        ask: Ask = client.refills if action == "refill" else client.cancels
+        with Writer(output, columns) as writer:
+            async for batch in _batches(ids, client.panel.batch_limit):
+                found = await ask(batch)
+                for id_, result in found.items():
+                    answer = None if isinstance(result, smm.SmmError) else result
+                    writer.write({"order": id_, _WORDS[action]: answer, **error_fields(result)})
+                code = max(code, code_for(*found.values()))
+        return code
+
+    return run(connection, finish_writes(work))
+
+
+async def _batches(ids: Ids, size: int) -> AsyncIterator[list[str]]:
+    batch: list[str] = []
+    async for id_ in ids.read():
+        batch.append(id_)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def finish_writes(work: Work) -> Work:
+    """Return the same work, which says what became of writes that were on their way when Ctrl-C came."""
+
+    async def finishing(client: smm.Client) -> int:
+        try:
+            return await work(client)
+        except anyio.get_cancelled_exc_class():
+            # Caught here, at the end of the program, since there is something to say, and no one else to say it.
+            complain("Waiting for the answer to what was sent already.")
+            await client.aclose()
+            return _tell(client.unsettled())
+
+    return finishing
+
+
+def _tell(writes: Sequence[smm.Unsettled]) -> int:
+    """Say what became of writes, and return the exit code."""
+    code = STOPPED
+    for write in writes:
+        what = f"{write.action} {' '.join(f'{name}={text}' for name, text in write.fields.items())}"
+        if write.outcome is None or isinstance(write.outcome, smm.OutcomeUnknownError):
+            complain(f"{what} may have been carried out: look at the panel before you repeat it.")
+            code = UNKNOWN
+        else:
+            complain(f"{what} was answered: {write.outcome}")
+    return code

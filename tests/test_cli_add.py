@@ -1,0 +1,305 @@
+"""The commands that write: what is shown before, what is sent, what is said when nobody knows."""
+
+import io
+import os
+import signal
+import sys
+import threading
+import time
+from decimal import Decimal
+
+import pytest
+import respx
+
+from smm_async._cli_output import shown
+from smm_async._cli_run import sentence_for
+from smm_async.cli import main
+from smm_async.errors import PanelError
+from smm_async.testing import Fault, SimulatedPanel, SimulatedService
+from tests.commands import KEY, URL, json_lines, panel, settings
+
+__all__ = ["panel", "settings"]
+
+ORDER = ["add", "1", "--link", "https://e.com/p", "--quantity", "100"]
+
+
+class Typing(io.StringIO):
+    """A terminal at which somebody types."""
+
+    def isatty(self):
+        """Say so."""
+        return True
+
+
+def at_terminal(monkeypatch, text):
+    """Type a text, and return what is seen on the standard error."""
+    screen = Typing()
+    monkeypatch.setattr(sys, "stdin", Typing(text))
+    monkeypatch.setattr(sys, "stderr", screen)
+    return screen
+
+
+def added(panel):
+    """Return the fields of all orders that the panel got, without what is common to all."""
+    return [
+        {name: text for name, text in request.fields.items() if name not in {"key", "action"}}
+        for request in panel.requests
+        if request.action == "add"
+    ]
+
+
+@pytest.mark.parametrize("answer", ["y\n", "Yes\n"], ids=str.strip)
+def test_order_is_placed_after_a_yes(answer, panel, capsys, monkeypatch):
+    """The cost and what is left are shown, the order is sent once, and its id is all of the output."""
+    screen = at_terminal(monkeypatch, answer)
+
+    assert main(ORDER) == 0
+
+    assert added(panel) == [{"service": "1", "link": "https://e.com/p", "quantity": "100"}]
+    assert capsys.readouterr().out == "251\n"
+    for words in (
+        "1: Followers (Default, 50 to 10,000 at once)",
+        "0.09 USD (0.90 per 1,000 x 100)",
+        "999.91 USD after",
+    ):
+        assert words in screen.getvalue()
+
+
+@pytest.mark.parametrize("answer", ["n\n", "\n", "", "yeah\n"], ids=repr)
+def test_order_is_not_placed_without_a_yes(answer, panel, capsys, monkeypatch):
+    """Anything but a yes is a no, the end of the input too."""
+    screen = at_terminal(monkeypatch, answer)
+
+    assert main(ORDER) == 1
+
+    assert added(panel) == []
+    assert screen.getvalue().endswith("[y/N] Nothing was ordered.\n")
+
+
+def test_order_without_a_terminal_needs_a_yes(panel, capsys):
+    """Where nobody can be asked, nothing at all is sent until somebody has said yes."""
+    assert main(ORDER) == 2
+    assert panel.requests == []
+    assert capsys.readouterr().err == "This spends money, and there is no terminal to ask on: say --yes.\n"
+
+    assert main([*ORDER, "--yes", "--json"]) == main([*ORDER, "-y", "--csv"]) == 0
+    first, *second = capsys.readouterr().out.splitlines()
+    assert json_lines(first) == [{"order": "251", "service": "1", "ref": None, "cost": "0.09", "currency": "USD"}]
+    assert second == ["order,service,ref,cost,currency", "252,1,,0.09,USD"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fields", "cost"),
+    [
+        (
+            ["3", "--link", "l", "--quantity", "20", "--runs", "3", "--interval", "60"],
+            {"service": "3", "link": "l", "quantity": "20", "runs": "3", "interval": "60"},
+            "0.015 USD (0.25 per 1,000 x 60)",
+        ),
+        (["4", "--link", "l"], {"service": "4", "link": "l"}, "12.5 USD (the rate of one package)"),
+        (
+            ["2", "--link", "l", "--comments-file", "FILE"],
+            {"service": "2", "link": "l", "comments": "one\ntwo"},
+            "0.016 USD (8 per 1,000 x 2)",
+        ),
+        (
+            ["6", "--link", "l", "--quantity", "10", "--field", "answer_number=2", "--field", "colour=red"],
+            {"service": "6", "link": "l", "quantity": "10", "answer_number": "2", "colour": "red"},
+            "0.0075 USD (0.75 per 1,000 x 10)",
+        ),
+        (
+            [
+                "5",
+                *(
+                    [
+                        "--field",
+                        "username=me",
+                        "--field",
+                        "min=1",
+                        "--field",
+                        "max=5",
+                        "--field",
+                        "delay=0",
+                        "--field",
+                        "expiry=01/02/2030",
+                    ]
+                ),
+            ],
+            {"service": "5", "username": "me", "min": "1", "max": "5", "delay": "0", "expiry": "01/02/2030"},
+            "not known: 'Subscriptions' is a type without a quantity; the rate is 1.2",
+        ),
+    ],
+    ids=["drip-feed", "package", "comments", "poll", "subscription"],
+)
+def test_orders_of_all_types(arguments, fields, cost, panel, capsys, tmp_path):
+    """Each type takes its own fields, and its cost is computed as the panel will."""
+    file = tmp_path / "comments.txt"
+    file.write_text("one\n\ntwo\n")
+    arguments = [str(file) if argument == "FILE" else argument for argument in arguments]
+
+    assert main(["add", *arguments, "--yes"]) == 0
+    assert added(panel) == [fields]
+    assert cost in capsys.readouterr().err
+
+
+def test_order_of_an_unknown_type(capsys):
+    """All fields of a type that nobody knows go as they are, and its cost is not guessed; nor is it without a rate."""
+    panel = SimulatedPanel(key=KEY, services=[SimulatedService(service=1, name="A", type="Odd")])
+    with respx.mock as router:
+        router.post(URL).mock(side_effect=panel.respond)
+        assert main(["add", "1", "--link", "l", "--quantity", "10", "--yes"]) == 0
+        panel.fault(Fault.raw('[{"service": 1, "type": "Default"}]'), action="services")
+        assert main(["add", "1", "--link", "l", "--quantity", "10", "--yes"]) == 0
+
+    err = capsys.readouterr().err
+    assert added(panel) == [{"service": "1", "quantity": "10", "link": "l"}] * 2
+    assert "not known: 'Odd' is an unknown type; the rate is 1" in err
+    assert "not known: the panel names no rate" in err
+
+
+def test_balance_that_is_too_small_is_said(panel, capsys, monkeypatch):
+    """What the panel is going to refuse is seen before."""
+    panel.balance = Decimal(0)
+    at_terminal(monkeypatch, "n\n")
+
+    assert main(ORDER) == 1
+    assert "-0.09 USD after it; too little" in sys.stderr.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["add", "99"], "The panel sells no service '99'"),
+        (["add", "1"], "An order of type 'Default' needs --link, --quantity."),
+        (["add", "6", "--link", "l", "--quantity", "1"], "needs --field answer_number=..."),
+        (["add", "4", "--link", "l", "--quantity", "1"], "An order of type 'Package' has no quantity."),
+        (["add", "6", "--link", "l", "--quantity", "1", "--field", "answer_number=x"], "must be a whole number"),
+        ([*ORDER, "--runs", "2"], "needs runs and interval together"),
+        ([*ORDER, "--field", "link=x"], "link is given twice"),
+        ([*ORDER, "--field", "secret-part"], "--field takes NAME=VALUE"),
+        ([*ORDER, "--field", "service=2"], "--field takes NAME=VALUE"),
+        ([*ORDER, "--comments-file", "/nowhere/file"], "/nowhere/file cannot be read"),
+        ([*ORDER, "--ref", "r-1"], "--ref needs a journal"),
+        ([*ORDER, "--journal", ":memory:"], "A journal is a file"),
+        ([*ORDER, "--ref", "\n", "--journal", "orders.db"], "ref"),
+    ],
+    ids=lambda value: " ".join(value).strip() if isinstance(value, list) else "",
+)
+def test_order_that_cannot_be_is_said(arguments, words, panel, capsys, tmp_path, monkeypatch):
+    """What is wrong with an order is one sentence; nothing is ordered."""
+    monkeypatch.chdir(tmp_path)
+
+    assert main([*arguments, "--yes"]) == 2
+
+    err = capsys.readouterr().err
+    assert words in err
+    assert "secret-part" not in err
+    assert added(panel) == []
+
+
+def test_ref_places_an_order_once(panel, capsys, tmp_path, settings):
+    """Under a name of one's own an order is placed once, however often it is asked for; another order is refused."""
+    settings.setenv("SMM_JOURNAL", str(tmp_path / "orders.db"))
+
+    assert main([*ORDER, "--ref", "r-1", "--yes"]) == main([*ORDER, "--ref", "r-1", "--yes"]) == 0
+    assert main([*ORDER[:-1], "200", "--ref", "r-1", "--yes"]) == 2
+
+    out, err = capsys.readouterr()
+    assert out == "251\n251\n"
+    assert "r-1 was placed before: nothing was sent." in err
+    assert len(added(panel)) == 1
+
+
+@pytest.mark.parametrize(
+    ("fault", "code", "words"),
+    [
+        (Fault.lost_answer(), 3, "look at the panel before you repeat it"),
+        (Fault.error("Not enough funds on balance"), 1, "Top up the account."),
+        (Fault.refuse(), 1, "Nothing was sent"),
+    ],
+    ids=["lost", "refused", "not sent"],
+)
+def test_exit_code_says_whether_money_was_spent(fault, code, words, panel, capsys):
+    """An order that may have been placed has an exit code of its own, and a sentence that keeps it from being repeated."""
+    panel.fault(fault, action="add")
+
+    assert main([*ORDER, "--yes"]) == code
+    assert words in capsys.readouterr().err
+
+
+def test_refills_and_cancellations(panel, capsys, tmp_path):
+    """Many are asked for in few requests, each once; what was refused is exit code 1."""
+    file = tmp_path / "ids.txt"
+    file.write_text("\n".join(map(str, range(1, 121))))
+    assert main(["status", "--file", str(file), "--json"]) == 0
+    capsys.readouterr()
+
+    assert main(["refill", "--file", str(file), "--csv"]) == 0
+    assert panel.ids_per_request("refill") == [100, 20]
+    assert capsys.readouterr().out.splitlines()[:2] == ["order,refill,error", "1,1,"]
+
+    assert main(["cancel", "1", "--json"]) == 1
+    assert json_lines(capsys.readouterr().out)[0]["error_type"] == "CancelRefusedError"
+
+
+def test_write_with_a_lost_answer(panel, capsys):
+    """Whether a refill was asked for is not known: the exit code says so."""
+    panel.fault(Fault.lost_answer(), action="refill")
+
+    assert main(["refill", "1"]) == 3
+
+
+@pytest.fixture
+def ctrl_c_at():
+    """Return what presses Ctrl-C as soon as a panel has got a request with an action."""
+    threads = []
+
+    def start(panel, action):
+        def press():
+            while not panel.count(action):
+                time.sleep(0.005)
+            os.kill(os.getpid(), signal.SIGINT)
+
+        threads.append(threading.Thread(target=press))
+        threads[0].start()
+
+    yield start
+    threads[0].join()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are other there")
+@pytest.mark.parametrize(
+    ("fault", "code", "words"),
+    [
+        (Fault.late(0.1), 130, ["was answered: 251", "Stopped."]),
+        (Fault.lost_answer(), 3, ["service=1 link=https://e.com/p quantity=100 may have been carried out"]),
+    ],
+    ids=["answered", "lost"],
+)
+def test_ctrl_c_while_an_order_is_on_its_way(fault, code, words, panel, ctrl_c_at, capsys):
+    """An order that was sent is waited for, and what came of it is said: nobody needs to guess."""
+    panel.latency = 0.2
+    panel.fault(fault, action="add")
+    ctrl_c_at(panel, "add")
+
+    assert main([*ORDER, "--yes"]) == code
+
+    err = capsys.readouterr().err
+    assert [word for word in words if word not in err] == []
+    assert "Traceback" not in err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are other there")
+def test_ctrl_c_in_a_lookup(panel, ctrl_c_at, capsys):
+    """A lookup is ended at once, with one word."""
+    panel.fault(Fault.stall(), action="status")
+    ctrl_c_at(panel, "status")
+
+    assert main(["status", "1"]) == 130
+    assert capsys.readouterr().err == "Stopped.\n"
+
+
+def test_sentences_end():
+    """A panel's own words become a sentence."""
+    assert sentence_for(PanelError("The panel refused 'add': no")) == "The panel refused 'add': no."
+    assert shown("a\x1bb") == "a b"

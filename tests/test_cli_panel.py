@@ -1,0 +1,196 @@
+"""Which panel and which key a command takes, and what it says where there is none."""
+
+import sys
+
+import pytest
+
+import smm_async as smm
+from smm_async import _cli_panel
+from smm_async._cli_panel import Connection, SettingsError, make_client, take_key
+from smm_async.cli import main
+from tests.commands import KEY, URL, settings
+
+__all__ = ["settings"]
+
+PROFILES = """
+default = "alpha"
+
+[panels.alpha]
+url = "https://alpha.example/api/v2"
+key_env = "ALPHA"
+batch_limit = 50
+
+[panels.beta-2]
+like = "1dg"
+key_file = "{folder}/beta.key"
+
+[panels.gamma]
+url = "https://gamma.example/api/v2"
+"""
+
+
+@pytest.fixture
+def profiles(settings, tmp_path):
+    """Write the file of profiles where the platform has it."""
+    folder = tmp_path / "smm-async"
+    folder.mkdir()
+    path = folder / "profiles.toml"
+    (tmp_path / "beta.key").write_text("key-of-beta\n")
+    (tmp_path / "beta.key").chmod(0o600)
+    path.write_text(PROFILES.format(folder=tmp_path.as_posix()))
+    path.chmod(0o600)
+    settings.setenv("ALPHA", "key-of-alpha")
+    return path
+
+
+def found(**options):
+    """Return the address of the panel that some options name, and the key for it."""
+    connection = Connection(**options)
+    return make_client(connection).panel.url, take_key(connection)
+
+
+def test_address_and_key_are_in_the_environment():
+    """Without options, the two variables decide."""
+    assert found() == (URL, KEY)
+
+
+def test_option_comes_before_the_environment():
+    """An address on the command line has the key of the environment."""
+    assert found(url="https://other.example/") == ("https://other.example/", KEY)
+
+
+def test_built_in_panel_needs_no_profile(settings):
+    """A panel that the library describes goes by its name; a key of its own comes first."""
+    assert found(panel="1dg") == (smm.panels.ONE_DG.url, KEY)
+
+    settings.setenv("SMM_KEY_1DG", "own-key")
+    assert found(panel="1dg") == (smm.panels.ONE_DG.url, "own-key")
+
+
+def test_profiles_have_panels_and_keys(profiles, settings):
+    """A profile says where the panel is, what is special about it, and where its key is; never another's key."""
+    assert found(panel="alpha") == ("https://alpha.example/api/v2", "key-of-alpha")
+    assert found(panel="beta-2") == (smm.panels.ONE_DG.url, "key-of-beta")
+    assert found(panel="gamma") == ("https://gamma.example/api/v2", KEY)
+    assert make_client(Connection(panel="alpha")).panel.batch_limit == 50
+
+    settings.setenv("SMM_KEY_BETA_2", "own-key")
+    assert found(panel="beta-2")[1] == "own-key"
+    settings.delenv("SMM_URL")
+    assert found() == ("https://alpha.example/api/v2", "key-of-alpha")
+    settings.delenv("ALPHA")
+    with pytest.raises(SettingsError, match="the variable ALPHA, which is not set"):
+        found()
+
+
+def test_file_of_profiles_may_be_elsewhere(profiles, settings, tmp_path):
+    """A variable names another file, in which a key may stand if nobody else may read it."""
+    other = tmp_path / "other.toml"
+    other.write_text('[panels.delta]\nurl = "https://delta.example/"\nkey = "key-of-delta"')
+    other.chmod(0o600)
+    settings.setenv("SMM_PROFILES", str(other))
+
+    assert found(panel="delta") == ("https://delta.example/", "key-of-delta")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="files there have no such bits")
+def test_keys_that_others_may_read_are_refused(profiles, settings, tmp_path):
+    """As ssh does: a key in a file that others may read is not used, and the remedy is named."""
+    (tmp_path / "beta.key").chmod(0o640)
+    with pytest.raises(SettingsError, match=r"others on this machine may read: chmod 600 .*beta.key"):
+        found(panel="beta-2")
+
+    profiles.write_text('[panels.a]\nurl = "https://a.example/"\nkey = "key-of-a"')
+    profiles.chmod(0o604)
+    with pytest.raises(SettingsError, match=r"chmod 600 .*profiles.toml"):
+        found(panel="a")
+
+    settings.setattr(_cli_panel.sys, "platform", "win32")
+    assert found(panel="a")[1] == "key-of-a"
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("[panels", "is no TOML"),
+        ("panels = 3", "is no file of profiles"),
+        ("key = 'secret-part'", "is no file of profiles"),
+        ("[panels.a]\nkey = 'secret-part'", "it has no url"),
+        ("[panels.a]\nlike = 'secret-part'", "'like' is one of d3mworld, 1dg"),
+        ("[panels.a]\nurl = 'https://a.example/'\npassword = 'secret-part'", "'password' is none of a profile's"),
+        ("[panels.a]\nurl = 'https://a.example/'\nbatch_limit = 'secret-part'", "'batch_limit' is to be int"),
+        ("[panels.a]\nurl = 'https://a.example/'\nbatch_limit = 0", "batch_limit must be a whole number"),
+        ("[panels.a]\nurl = 'https://a.example/'\nkey = 'secret-part'\nkey_env = 'A'", "more than one of"),
+        ("[panels.a]\nurl = 'https://a.example/'\nkey_file = '/nowhere/key'", "/nowhere/key cannot be read: No such"),
+        ("[panels.a]\nurl = 'https://a.example/'\nkey = ''", "The key is empty"),
+        (b"\xff\xfe", "it is not UTF-8"),
+    ],
+    ids=lambda value: value if isinstance(value, str) and " " in value and "\n" not in value else "",
+)
+def test_profile_that_is_wrong_is_said_in_a_sentence(content, words, profiles, capsys):
+    """What is wrong in the file is named, but never what stands there: it may be a key in the wrong place."""
+    profiles.write_bytes(content if isinstance(content, bytes) else content.encode())
+
+    assert main(["balance", "--panel", "a"]) == 2
+
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert words in err
+    assert "secret-part" not in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--panel", "omega"], "There is no panel 'omega', only 1dg, d3mworld"),
+        (["--panel", "https://a.example/"], "an address goes to --url"),
+        (["--panel", "1dg", "--url", URL], "not both"),
+        (["--url", "panel.example"], "is not a panel's address"),
+        (["--url", "http://panel.example/?key=secret-part"], "clear text"),
+        (["--url", "https://me:secret-part@panel.example/"], "neither a user name"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_options_that_cannot_be_are_said_in_a_sentence(arguments, words, capsys):
+    """Nothing is sent; the exit code is 2, and no part of an address that may be a secret is shown."""
+    assert main(["balance", *arguments]) == 2
+
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert words in err
+    assert "secret-part" not in err
+
+
+def test_missing_settings_name_the_remedy(settings, capsys):
+    """Who has said nothing is told where to say it."""
+    settings.delenv("SMM_KEY")
+    assert main(["balance"]) == 2
+    assert main(["balance", "--panel", "1dg"]) == 2
+    settings.delenv("SMM_URL")
+    assert main(["balance"]) == 2
+
+    unnamed, named, nothing = capsys.readouterr().err.splitlines()
+    assert unnamed.startswith("There is no key: put it into the variable SMM_KEY, or into a profile in ")
+    assert named.startswith("There is no key for panel '1dg': put it into the variable SMM_KEY_1DG, into SMM_KEY, or ")
+    assert nothing.startswith("Which panel? Say --panel or --url, set SMM_URL, or name a default in ")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["balance", "--key", "secret-part"],
+        ["--key=secret-part", "balance"],
+        ["status", "1", "--api-key=secret-part"],
+        ["worker", "--TOKEN", "secret-part"],
+        ["add", "1", "-key:secret-part"],
+    ],
+    ids=" ".join,
+)
+def test_key_on_the_command_line_is_refused(arguments, capsys):
+    """There is no option for a key; who tries is told where it goes, and it is not repeated."""
+    assert main(arguments) == 2
+
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert "SMM_KEY" in err
+    assert "secret-part" not in err
