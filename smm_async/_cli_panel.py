@@ -76,14 +76,14 @@ class _Found:
     profile: Mapping[str, Any] = attrs.field(factory=dict[str, Any], repr=False)
 
 
-def make_client(connection: Connection, *, journal: smm.Journal | None = None) -> smm.Client:
+def make_client(connection: Connection, **options: Any) -> smm.Client:
     """Return a client for the panel that the options name.
 
     Raises:
         SettingsError: there is no such panel or no key for it, or the client refuses something.
     """
     found = _find(connection)
-    return _make_client(found, budget=connection.budget, journal=journal)
+    return _make_client(found, budget=connection.budget, **options)
 
 
 def find_panel(name: str, address: str, *, budget: float, max_in_flight: int) -> smm.Client:

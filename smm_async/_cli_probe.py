@@ -57,7 +57,8 @@ def probe(*orders: str, connection: Connection = DEFAULTS, output: Output = TABL
                 code = DONE if row["supported"] == "yes" else code
         return code
 
-    return run(connection, work)
+    # A plural form is asked for in the way of a write, which is sent once; but it is a read, and need not be waited for.
+    return run(connection, work, write_budget=connection.budget, grace=0.0)
 
 
 async def _rows(client: smm.Client, ids: Sequence[str]) -> AsyncIterator[dict[str, Any]]:

@@ -6,7 +6,7 @@ import logging
 import sys
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from contextlib import contextmanager, nullcontext
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import anyio
 
@@ -44,13 +44,13 @@ _REMEDIES: Final[Sequence[tuple[type[errors.SmmError], str]]] = (
 )
 
 
-def run(connection: Connection, work: Work, *, journal: smm.Journal | None = None) -> int:
+def run(connection: Connection, work: Work, **options: Any) -> int:
     """Do some work with a client, and return the exit code; what goes wrong is said in a sentence.
 
-    ``work`` closes the client itself if it has something to say of what became of writes.
+    ``options`` are for the client. ``work`` closes the client itself if it has something to say of what became of writes.
     """
     try:
-        client = make_client(connection, journal=journal)
+        client = make_client(connection, **options)
         with _logging(connection) if connection.debug else nullcontext():
             return anyio.run(_run, client, work, connection.debug)
     except SettingsError as error:
