@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from io import FileIO
 from pathlib import Path
 from typing import Annotated, Final, TypeAlias
 
+import anyio
 import anyio.to_thread
 from cyclopts import Parameter
 
@@ -72,11 +74,11 @@ class Ids:
         """Yield the lines of the file; one that never ends comes in parts."""
         if self._file is None:
             return
-        # Without a buffer, whose lock a thread that waits for a terminal would hold for ever.
+        # Without a buffer, which would wait until it is full.
         source = FileIO(_STDIN, closefd=False) if self._is_stdin else FileIO(self._file)
         try:
             rest = b""
-            while chunk := await anyio.to_thread.run_sync(source.read, _CHUNK, abandon_on_cancel=True):
+            while chunk := await _read_some(source):
                 *lines, rest = (rest + chunk).split(b"\n")
                 for line in lines:
                     yield line
@@ -95,6 +97,13 @@ class Ids:
         assert self._file is not None  # noqa: S101  it was asked before
         with self._file.open("rb") as file:
             return sum(len(line.split()) for line in file)
+
+
+async def _read_some(source: FileIO) -> bytes:
+    # Not in the thread: nobody could end one that waits for a terminal. What cannot be waited for is a file, and is there.
+    with suppress(OSError):
+        await anyio.wait_readable(source)
+    return await anyio.to_thread.run_sync(source.read, _CHUNK)
 
 
 def _read(text: str, what: str, where: str = "") -> str:

@@ -79,6 +79,7 @@ class Writer:
         self._csv = csv.writer(sys.stdout, lineterminator="\n")
         if output.csv:
             self._csv.writerow([column.name for column in columns])
+            sys.stdout.flush()
 
     def __enter__(self) -> Self:
         return self
@@ -96,6 +97,8 @@ class Writer:
             self._rows.append(row)
             if len(self._rows) == _PAGE:
                 self._show()
+        # Whoever reads them through a pipe may wait for each.
+        sys.stdout.flush()
 
     def _show(self) -> None:
         if self._rows:

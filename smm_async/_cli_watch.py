@@ -74,7 +74,6 @@ async def _write_rows(changes: smm.Watch[str], output: Output) -> int:
     with Writer(output, STATUS_COLUMNS) as writer:
         async for change in changes:
             writer.write(status_row(change.order, change.after))
-            sys.stdout.flush()
             code = max(code, code_for(change.after))
     return code
 
