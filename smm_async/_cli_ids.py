@@ -64,28 +64,28 @@ class Ids:
         """
         for id_ in self.given:
             yield id_
-        number = 0
-        async for line in self._lines():
-            number += 1
-            for word in line.decode("utf-8-sig" if number == 1 else "utf-8", "replace").split():
+        async for number, part in self._parts():
+            for word in part.decode("utf-8-sig" if number == 1 else "utf-8", "replace").split():
                 yield _read(word, self._what, f"Line {number}: ")
 
-    async def _lines(self) -> AsyncIterator[bytes]:
-        """Yield the lines of the file; one that never ends comes in parts."""
+    async def _parts(self) -> AsyncIterator[tuple[int, bytes]]:
+        """Yield the lines of the file with their numbers, a long one in parts, and no word cut in two."""
         if self._file is None:
             return
         # Without a buffer, which would wait until it is full.
         source = FileIO(_STDIN, closefd=False) if self._is_stdin else FileIO(self._file)
+        number, rest = 1, b""
         try:
-            rest = b""
-            while chunk := await _read_some(source):
-                *lines, rest = (rest + chunk).split(b"\n")
+            # A longer word is no id anyway.
+            while len(rest) <= _CHUNK and (chunk := await _read_some(source)):
+                *lines, last = (rest + chunk).split(b"\n")
                 for line in lines:
-                    yield line
-                if len(rest) > _CHUNK:
-                    yield rest
-                    rest = b""
-            yield rest
+                    yield number, line
+                    number += 1
+                words = last.split()
+                rest = words[-1] if words and last.endswith(words[-1]) else b""
+                yield number, last.removesuffix(rest)
+            yield number, rest
         finally:
             source.close()
 

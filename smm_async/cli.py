@@ -45,12 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     code = _STOPPED
     try:
         code = _run(sys.argv[1:] if arguments is None else arguments)
-        sys.stdout.flush()
     # A group, where Ctrl-C found one of many tasks at work.
     except* KeyboardInterrupt:
         pass
-    except* BrokenPipeError:
-        code = _leave_quietly()
     if code == _STOPPED:
         _complain("Stopped.")
     return code
@@ -65,9 +62,12 @@ def _run(arguments: Sequence[str]) -> int:
 
     try:
         code: Any = _make_app()(arguments, exit_on_error=False, print_error=False)
+        sys.stdout.flush()
     except CycloptsError as error:
         _complain(" ".join(str(error).split()))
         return _MISUSED
+    except BrokenPipeError:
+        return _leave_quietly()
     return code or 0
 
 

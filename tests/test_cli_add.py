@@ -230,12 +230,12 @@ def test_exit_code_says_whether_money_was_spent(fault, code, words, panel, capsy
 def test_refills_and_cancellations(panel, capsys, tmp_path):
     """Many are asked for in few requests, each once; what was refused is exit code 1."""
     file = tmp_path / "ids.txt"
-    file.write_text("\n".join(map(str, range(1, 121))))
+    file.write_text("\n".join(map(str, range(1, 201))))
     assert main(["status", "--file", str(file), "--json"]) == 0
     capsys.readouterr()
 
     assert main(["refill", "--file", str(file), "--csv"]) == 0
-    assert panel.ids_per_request("refill") == [100, 20]
+    assert panel.ids_per_request("refill") == [100, 100]
     assert capsys.readouterr().out.splitlines()[:2] == ["order,refill,error", "1,1,"]
 
     assert main(["cancel", "1", "--json"]) == 1

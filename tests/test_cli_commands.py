@@ -137,14 +137,18 @@ def test_status_of_a_file_is_streamed(panel, capsys, tmp_path, monkeypatch):
     monkeypatch.setattr(_cli_output, "_PAGE", 100)
     monkeypatch.setattr(_cli_ids, "_CHUNK", 64)
     file = tmp_path / "ids.txt"
-    file.write_bytes("\ufeff1 2\r\n\r\n".encode() + "\n".join(map(str, range(3, 250))).encode())
+    # The last line is longer than what is read at once.
+    first = [*range(3, 150)]
+    file.write_bytes(
+        f"\ufeff1 2\r\n\r\n{chr(10).join(map(str, first))}\n{' '.join(map(str, range(150, 250)))}".encode()
+    )
 
     assert main(["status", "250", "--file", str(file)]) == 0
 
     out = capsys.readouterr().out
     assert out.count("order") == 3
     assert out.count("Completed") == 250
-    assert sum(map(len, wire(panel, "status"))) == 250
+    assert {int(id_) for ids in wire(panel, "status") for id_ in ids} == set(range(1, 251))
     assert len(wire(panel, "status")) < 30
 
 

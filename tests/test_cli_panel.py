@@ -5,7 +5,6 @@ import sys
 import pytest
 
 import smm_async as smm
-from smm_async import _cli_panel
 from smm_async._cli_panel import Connection, SettingsError, make_client, take_key
 from smm_async.cli import main
 from tests.commands import KEY, URL, settings
@@ -105,7 +104,7 @@ def test_keys_that_others_may_read_are_refused(profiles, settings, tmp_path):
     with pytest.raises(SettingsError, match=r"chmod 600 .*profiles.toml"):
         found(panel="a")
 
-    settings.setattr(_cli_panel.sys, "platform", "win32")
+    settings.setattr(sys, "platform", "win32")
     assert found(panel="a")[1] == "key-of-a"
 
 
