@@ -99,21 +99,27 @@ def _line(change: smm.Change[str]) -> str:
 
 async def _show_live(changes: smm.Watch[str]) -> int:
     board = _Board()
-    failed: list[smm.SmmError] = []
     with board.live:
-        async with anyio.create_task_group() as drawing:
-            drawing.start_soon(board.draw)
-            # Raised after the group: what leaves it would be an exception group.
-            try:
-                async for change in changes:
-                    board.note(change)
-            except smm.SmmError as error:
-                failed.append(error)
-            drawing.cancel_scope.cancel()
+        error = await _follow(changes, board)
         board.show()
-    if failed:
-        raise failed[0]
+    if error is not None:
+        raise error
     return code_for(*(change.after for change in board.changes.values()))
+
+
+async def _follow(changes: smm.Watch[str], board: _Board) -> smm.SmmError | None:
+    """Put changes on the board until the last one, and return the error that was the last one instead."""
+    async with anyio.create_task_group() as drawing:
+        drawing.start_soon(board.draw)
+        # Returned, not raised: what leaves the group would be an exception group.
+        try:
+            async for change in changes:
+                board.note(change)
+        except smm.SmmError as error:
+            return error
+        finally:
+            board.is_over = True
+    return None
 
 
 class _Board:
@@ -123,6 +129,7 @@ class _Board:
         self._console = make_console()
         self.live = Live(console=self._console, auto_refresh=False)
         self.changes = dict[str, smm.Change[str]]()
+        self.is_over = False
         self._is_stale = False
 
     def note(self, change: smm.Change[str]) -> None:
@@ -132,8 +139,8 @@ class _Board:
         self._is_stale = True
 
     async def draw(self) -> None:
-        """Show what is new ten times a second, for ever."""
-        while True:
+        """Show what is new ten times a second, until it is over."""
+        while not self.is_over:
             if self._is_stale:
                 self.show()
             await anyio.sleep(_REDRAW_SECONDS)

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 import smm_async
-from smm_async import _demo
+from smm_async import _demo, cli
 from smm_async.cli import main
 
 EXTRA = ["cyclopts", "platformdirs", "rich", "trio", "uvicorn"]
@@ -121,6 +121,15 @@ def test_ctrl_c_in_a_command_says_stopped(error, command, capsys):
 
     assert main(["demo"]) == 130
     assert capsys.readouterr() == ("", "Stopped.\n")
+
+
+def test_reader_that_left_is_no_news(command, monkeypatch, capsys):
+    """A pipe that nobody reads any more ends a command quietly; what that takes is tried in a process of its own."""
+    monkeypatch.setattr(cli, "_leave_quietly", lambda: 1)
+    command.act = raiser(BrokenPipeError())
+
+    assert main(["demo"]) == 1
+    assert capsys.readouterr() == ("", "")
 
 
 def test_command_that_was_stopped_says_so(command, capsys):
