@@ -296,7 +296,8 @@ def test_ctrl_c_in_a_lookup(panel, ctrl_c_at, capsys):
     ctrl_c_at(panel, "status")
 
     assert main(["status", "1"]) == 130
-    assert capsys.readouterr().err == "Stopped.\n"
+    # An older cyclopts ends the line of ^C first.
+    assert capsys.readouterr().err.lstrip() == "Stopped.\n"
 
 
 def test_sentences_end():
