@@ -39,7 +39,7 @@ OPTIONS = ["--shortest", "0.1", "--longest", "0.2", "--lease", "60"]
 START_SECONDS = 60.0
 QUICK_OPEN = (500, 1_000)
 QUICK_ROUNDS = 2
-QUICK_CREWS = (("asyncio", 1),)
+QUICK_CREWS = (("asyncio", 1), ("trio", 1), ("asyncio", 4))
 QUICK_ORDERS = 1_000
 QUICK_SECONDS = 0.3
 
