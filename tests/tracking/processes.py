@@ -134,6 +134,8 @@ class Worker:
         give_up_at = time.monotonic() + 60
         while not self._listens() and time.monotonic() < give_up_at:
             time.sleep(0.05)
+            # One that began while the database was away may end by itself only now.
+            self.revive()
         self.process.terminate()
         return self.process.wait(60)
 
