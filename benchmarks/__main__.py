@@ -2,7 +2,7 @@
 
 ``python -m benchmarks [--quick]`` (needs ``pip install -e '.[benchmark]'``)
 
-It takes a quarter of an hour, on a machine that has nothing else to do. With ``--quick`` everything is run small, to see
+It takes twenty minutes, on a machine that has nothing else to do. With ``--quick`` everything is run small, to see
 that it works, and nothing is written.
 """
 

@@ -50,6 +50,9 @@ class Command:
 
 COMMANDS = {
     "demo": Command(("demo",)),
+    "services": Command(("services", "--url", "{url}")),
+    "status": Command(("status", "--url", "{url}", "23501", "23502", "23503", "999")),
+    "probe": Command(("panel", "probe", "--url", "{url}", "23501", "23502")),
 }
 
 
