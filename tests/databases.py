@@ -4,10 +4,12 @@ import os
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 import uuid
 import warnings
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -24,16 +26,16 @@ def import_postgres():
 
 
 @pytest.fixture(scope="session")
-def postgres_url(tmp_path_factory, worker_id):
+def postgres_url(testrun_uid):
     """Return the address of a database, on one server for all processes of this run; it stops with the last."""
     pytest.importorskip("psycopg", reason=_MISSING)
     if URL in os.environ:
         yield os.environ[URL]
         return
-    base = tmp_path_factory.getbasetemp()
-    folder = (base if worker_id == "master" else base.parent) / "postgres"
-    folder.mkdir(exist_ok=True, parents=True)
-    server = import_postgres().get_server(folder)
+    # Not below pytest's own folder, which only its owner may enter: a server does not run as root.
+    folder = Path(tempfile.gettempdir()) / f"smm-{testrun_uid}"
+    folder.mkdir(exist_ok=True)
+    server = import_postgres().get_server(folder, cleanup_mode="delete")
     yield server.get_uri()
     server.cleanup()
 
