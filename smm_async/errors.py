@@ -93,7 +93,7 @@ class NotSentError(SmmError):
 
 
 class NoAnswerError(SmmError):
-    """A read was sent (or still queued at the end of its budget), and nothing usable came back."""
+    """A read was sent, or a connection for it was opened, and nothing usable came back within its budget."""
 
     retryable = True
 

@@ -1,6 +1,6 @@
 """What a client tells of itself while it works: the records that ``on_event`` gets, and those of `explain()`.
 
-None of them holds the key, an order's fields or an answer.
+None of them holds the key. An ``error`` has the panel's own words, at most 200 characters, which may repeat a link.
 """
 
 from __future__ import annotations
