@@ -33,7 +33,15 @@ T = TypeVar("T")
 # Any number that nobody else is likely to lock: workers that start at the same time make the tables one by one.
 _LOCK: Final = "select pg_advisory_xact_lock(7653829104)"
 # Unless the address says otherwise. Without them a call would wait for hours for a machine that has vanished.
-_OPTIONS: Final = {"connect_timeout": 10, "tcp_user_timeout": 30_000, "application_name": "smm_async"}
+_OPTIONS: Final = {
+    "application_name": "smm_async",
+    "connect_timeout": 10,
+    "tcp_user_timeout": 30_000,
+    # For one that vanishes while it works on what it has got.
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+}
 # A deadlock, or two transactions that could not be one after the other: the server has undone one, and it is repeated.
 _ATTEMPTS: Final = 3
 

@@ -260,10 +260,10 @@ class Statements:
         select p.name, count(o.id) - count(o.ended_at),
             count(case when o.ended_at is null and o.due_at <= {now} then 1 end),
             {since:min(case when o.ended_at is null and o.due_at <= {now} then o.due_at end)},
-            count(o.ended_at), count(e.id), {until:p.paused_until}
+            count(o.ended_at), cast(coalesce(sum(e.waiting), 0) as bigint), {until:p.paused_until}
         from {schema}smm_panel p
         left join {schema}smm_order o on o.panel = p.id
-        left join {schema}smm_event e on e.order_id = o.id
+        left join (select order_id, count(*) as waiting from {schema}smm_event group by order_id) e on e.order_id = o.id
         group by p.id, p.name, p.paused_until order by p.name
     """
     prune_events: LiteralString = f"""
