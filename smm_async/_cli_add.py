@@ -16,9 +16,19 @@ from rich.table import Table
 import smm_async as smm
 from smm_async._cli_balance import money
 from smm_async._cli_order import describe_cost, find_service, make_order, read_fields
-from smm_async._cli_output import TABLE, Column, Output, Writer, complain, make_console, shown
+from smm_async._cli_output import (
+    TABLE,
+    UNWRITABLE,
+    Column,
+    Output,
+    Writer,
+    complain,
+    complain_of_output,
+    make_console,
+    shown,
+)
 from smm_async._cli_panel import DEFAULTS, Connection, SettingsError, journal_path
-from smm_async._cli_run import DONE, FAILED, MISUSED, run
+from smm_async._cli_run import DONE, FAILED, MISUSED, UNKNOWN, run
 from smm_async._cli_writes import finish_writes
 from smm_async.journal import EntryState, Journal
 
@@ -159,14 +169,23 @@ def _placing(quote: _Quote, ref: str | None, output: Output) -> Callable[[smm.Cl
             raise SettingsError(str(error)) from None
         if quote.is_placed:
             complain(f"{ref} was placed before: nothing was sent.")
-        if output.is_table:
-            sys.stdout.write(f"{order}\n")
-            return DONE
-        cost, _ = describe_cost(quote.service, quote.order)
-        columns = [Column(name) for name in ("order", "service", "ref", "cost", "currency")]
-        with Writer(output, columns) as writer:
-            row = {"order": order, "service": quote.service.service, "ref": ref, "cost": cost}
-            writer.write(row | {"currency": quote.balance.currency})
+        try:
+            _write(quote, order, ref, output)
+        except UNWRITABLE:
+            complain_of_output(f"Order {order} was placed, but its number could not be written.")
+            return UNKNOWN
         return DONE
 
     return work
+
+
+def _write(quote: _Quote, order: str, ref: str | None, output: Output) -> None:
+    if output.is_table:
+        sys.stdout.write(f"{order}\n")
+        sys.stdout.flush()
+        return
+    cost, _ = describe_cost(quote.service, quote.order)
+    columns = [Column(name) for name in ("order", "service", "ref", "cost", "currency")]
+    with Writer(output, columns) as writer:
+        row = {"order": order, "service": quote.service.service, "ref": ref, "cost": cost}
+        writer.write(row | {"currency": quote.balance.currency})

@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self, TextIO
 
 import attrs
 from cyclopts import Group, Parameter
@@ -22,7 +22,23 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 
-__all__ = ["TABLE", "Column", "Output", "Writer", "complain", "make_console", "make_table", "plain", "shown"]
+__all__ = [
+    "TABLE",
+    "UNWRITABLE",
+    "Column",
+    "Output",
+    "Writer",
+    "complain",
+    "complain_of_output",
+    "drop",
+    "make_console",
+    "make_table",
+    "plain",
+    "shown",
+]
+
+UNWRITABLE: Final = (OSError, UnicodeError)
+"""What is raised where the standard output cannot be written to, or not in its encoding."""
 
 # A table shows no row before its columns are known: so many at once, and no more in memory.
 _PAGE: Final = 1000
@@ -75,7 +91,8 @@ class Writer:
     def __init__(self, output: Output, columns: Sequence[Column]) -> None:
         self._output = output
         self._columns = columns
-        self._rows: list[Mapping[str, Any]] = []
+        self.unwritten: list[Mapping[str, Any]] = []
+        """The rows that nobody has seen yet."""
         self._csv = csv.writer(sys.stdout, lineterminator="\n")
         if output.csv:
             self._csv.writerow([column.name for column in columns])
@@ -87,24 +104,29 @@ class Writer:
     def __exit__(self, *_: object) -> None:
         self._show()
 
-    def write(self, row: Mapping[str, Any]) -> None:
-        """Write one row, which has a value for each column; what else it has is for JSON."""
+    def write(self, *rows: Mapping[str, Any]) -> None:
+        """Write rows, each of which has a value for each column; what else it has is for JSON."""
+        self.unwritten.extend(rows)
+        if not self._output.is_table:
+            for row in rows:
+                self._write_line(row)
+                # Whoever reads them through a pipe may wait for each.
+                sys.stdout.flush()
+                del self.unwritten[0]
+        elif len(self.unwritten) >= _PAGE:
+            self._show()
+
+    def _write_line(self, row: Mapping[str, Any]) -> None:
         if self._output.json:
             sys.stdout.write(f"{json.dumps(plain(row), ensure_ascii=False)}\n")
-        elif self._output.csv:
-            self._csv.writerow([_cell(row[column.name], no="false", yes="true") for column in self._columns])
         else:
-            self._rows.append(row)
-            if len(self._rows) == _PAGE:
-                self._show()
-        # Whoever reads them through a pipe may wait for each.
-        sys.stdout.flush()
+            self._csv.writerow([_cell(row[column.name], no="false", yes="true") for column in self._columns])
 
     def _show(self) -> None:
-        if self._rows:
+        if self.unwritten:
             console = make_console()
-            console.print(make_table(self._columns, self._rows, width=console.width))
-            self._rows.clear()
+            console.print(make_table(self._columns, self.unwritten, width=console.width))
+            self.unwritten.clear()
 
 
 def make_table(columns: Sequence[Column], rows: Sequence[Mapping[str, Any]], *, width: int) -> Table:
@@ -139,11 +161,17 @@ def _fitting(texts: Mapping[Column, Sequence[str]], width: int) -> list[Column]:
     return fitting
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        # Within the handler of the error. Else the program would end here, whatever it has sent.
+        raise  # noqa: PLE0704
+
+
 def make_console(*, stderr: bool = False) -> Console:
     """Return what writes for people. What panels say is never taken for markup, and a pipe is as wide as it takes."""
-    console = Console(stderr=stderr, highlight=False, markup=False, emoji=False)
+    console = _Console(stderr=stderr, highlight=False, markup=False, emoji=False)
     if not console.is_terminal and "COLUMNS" not in os.environ:
-        console = Console(stderr=stderr, highlight=False, markup=False, emoji=False, width=_UNBOUNDED)
+        console = _Console(stderr=stderr, highlight=False, markup=False, emoji=False, width=_UNBOUNDED)
     return console
 
 
@@ -170,6 +198,23 @@ def shown(text: str) -> str:
 def complain(sentence: str) -> None:
     """Say something on the standard error."""
     sys.stderr.write(f"{shown(sentence)}\n")
+
+
+def complain_of_output(*sentences: str) -> None:
+    """Say what the standard output did not take; where the standard error takes nothing either, go on all the same."""
+    drop(sys.stdout)
+    try:
+        for sentence in sentences:
+            complain(sentence)
+    except OSError:
+        drop(sys.stderr)
+
+
+def drop(stream: TextIO) -> None:
+    """Let nothing more be written to a stream, nor be said of it at exit."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
 
 
 def _cell(value: Any, *, no: str, yes: str) -> str:

@@ -6,11 +6,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from typing import Any, Final
 
 import anyio
+import attrs
 
 import smm_async as smm
 from smm_async._cli_ids import IdFile, Ids
 from smm_async._cli_lookups import ERROR_COLUMNS, error_fields
-from smm_async._cli_output import TABLE, Column, Output, Writer, complain
+from smm_async._cli_output import TABLE, UNWRITABLE, Column, Output, Writer, complain, complain_of_output
 from smm_async._cli_panel import DEFAULTS, Connection, SettingsError
 from smm_async._cli_run import DONE, MISUSED, STOPPED, UNKNOWN, Work, code_for, run
 
@@ -54,21 +55,43 @@ def _write(action: str, given: tuple[str, ...], file: IdFile, connection: Connec
     except SettingsError as error:
         complain(str(error))
         return MISUSED
-    columns = (Column("order"), Column(_WORDS[action]), *ERROR_COLUMNS)
+    return run(connection, finish_writes(_Asking(action, ids, output).work))
 
-    async def work(client: smm.Client) -> int:
-        code = DONE
-        ask: Ask = client.refills if action == "refill" else client.cancels
-        with Writer(output, columns) as writer:
-            async for batch in _batches(ids, client.panel.batch_limit):
-                found = await ask(batch)
-                for id_, result in found.items():
-                    answer = None if isinstance(result, smm.SmmError) else result
-                    writer.write({"order": id_, _WORDS[action]: answer, **error_fields(result)})
-                code = max(code, code_for(*found.values()))
-        return code
 
-    return run(connection, finish_writes(work))
+@attrs.define
+class _Asking:
+    """What is asked for, one request after the other, and what came of it."""
+
+    action: str
+    ids: Ids
+    output: Output
+    code: int = DONE
+
+    async def work(self, client: smm.Client) -> int:
+        writer = Writer(self.output, (Column("order"), Column(_WORDS[self.action]), *ERROR_COLUMNS))
+        try:
+            with writer:
+                await self._ask(client, writer)
+        except UNWRITABLE:
+            if not writer.unwritten:
+                raise
+            complain_of_output("What was answered could not be written:", *map(self._line, writer.unwritten))
+            return UNKNOWN
+        return self.code
+
+    async def _ask(self, client: smm.Client, writer: Writer) -> None:
+        ask: Ask = client.refills if self.action == "refill" else client.cancels
+        async for batch in _batches(self.ids, client.panel.batch_limit):
+            found = await ask(batch)
+            self.code = max(self.code, code_for(*found.values()))
+            writer.write(*(self._row(id_, result) for id_, result in found.items()))
+
+    def _row(self, id_: str, result: Any) -> Mapping[str, Any]:
+        answer = None if isinstance(result, smm.SmmError) else result
+        return {"order": id_, _WORDS[self.action]: answer, **error_fields(result)}
+
+    def _line(self, row: Mapping[str, Any]) -> str:
+        return f"{self.action} order={row['order']} was answered: {row['error'] or row[_WORDS[self.action]]}"
 
 
 async def _batches(ids: Ids, size: int) -> AsyncIterator[list[str]]:

@@ -5,7 +5,6 @@ Each command is a function in a module of its own that is named in `_add_command
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 from collections.abc import Sequence
@@ -118,7 +117,9 @@ def _add_commands(app: App) -> None:
 
 def _leave_quietly() -> int:
     """Return the exit code for when nobody reads the output any more, and let nothing be said of it at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    from smm_async._cli_output import drop  # noqa: PLC0415  it needs the extra
+
+    drop(sys.stdout)
     return _FAILED
 
 

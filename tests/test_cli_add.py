@@ -6,11 +6,14 @@ import signal
 import sys
 import threading
 import time
+from contextlib import ExitStack
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 import respx
 
+from smm_async import _cli_ids
 from smm_async._cli_output import shown
 from smm_async._cli_run import sentence_for
 from smm_async.cli import main
@@ -20,6 +23,7 @@ from tests.commands import KEY, URL, json_lines, panel, settings
 
 __all__ = ["panel", "settings"]
 
+FULL = Path("/dev/full")
 ORDER = ["add", "1", "--link", "https://e.com/p", "--quantity", "100"]
 
 
@@ -304,3 +308,85 @@ def test_sentences_end():
     """A panel's own words become a sentence."""
     assert sentence_for(PanelError("The panel refused 'add': no")) == "The panel refused 'add': no."
     assert shown("a\x1bb") == "a b"
+
+
+@pytest.fixture
+def closed_pipe(monkeypatch):
+    """Return what makes a stream one that nobody reads."""
+
+    def close(name):
+        reading, writing = os.pipe()
+        os.close(reading)
+        monkeypatch.setattr(sys, name, streams.enter_context(os.fdopen(writing, "w", buffering=1)))
+
+    with ExitStack() as streams:
+        yield close
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="there is no device that is always full")
+def test_number_of_an_order_is_not_lost_on_a_full_disk(panel, capsys, monkeypatch):
+    """What a stream keeps back is written before the order is taken for done."""
+    with FULL.open("w") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        assert main([*ORDER, "--yes"]) == 3
+
+    assert capsys.readouterr().err.endswith("Order 251 was placed, but its number could not be written.\n")
+
+
+@pytest.mark.parametrize("form", [[], ["--json"], ["--csv"]], ids=str)
+def test_number_of_an_order_that_cannot_be_written_is_said(form, panel, closed_pipe, capsys):
+    """An order is paid for: where its number cannot be written, it is said, and the exit code is not that of a failure."""
+    closed_pipe("stdout")
+
+    assert main([*ORDER, "--yes", *form]) == 3
+
+    assert len(added(panel)) == 1
+    assert capsys.readouterr().err.endswith("Order 251 was placed, but its number could not be written.\n")
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]], ids=str)
+def test_answers_that_cannot_be_written_are_said(form, panel, closed_pipe, capsys):
+    """What a refill was answered is not lost with the output."""
+    assert main(["status", "1", "2"]) == 0
+    closed_pipe("stdout")
+
+    assert main(["refill", "1", "2", "999", *form]) == 3
+
+    assert panel.count("refill") == 1
+    assert capsys.readouterr().err.splitlines() == [
+        "What was answered could not be written:",
+        "refill order=1 was answered: 1",
+        "refill order=2 was answered: 2",
+        "refill order=999 was answered: Incorrect order ID",
+    ]
+
+
+def test_output_that_is_closed_before_anything_is_sent(panel, closed_pipe):
+    """Where not even the head can be written, nothing is asked for, and it is a failure as any other."""
+    closed_pipe("stdout")
+
+    assert main(["refill", "1", "--csv"]) == 1
+    assert panel.requests == []
+
+
+def test_no_stream_is_left_to_say_it_on(panel, closed_pipe):
+    """The exit code alone says it, where neither stream can be written to."""
+    closed_pipe("stdout")
+    closed_pipe("stderr")
+
+    assert main(["refill", "1"]) == 3
+
+
+def test_file_of_ids_that_breaks_is_not_taken_for_the_output(panel, tmp_path, monkeypatch):
+    """A disk that fails while ids are read from it has nothing to do with answers."""
+    file = tmp_path / "ids.txt"
+    file.write_text("1 2")
+
+    async def broken(_):
+        message = "gone"
+        raise OSError(message)
+
+    monkeypatch.setattr(_cli_ids, "_read_some", broken)
+
+    with pytest.raises(OSError, match="gone"):
+        main(["refill", "--file", str(file)])
