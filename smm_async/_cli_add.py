@@ -67,7 +67,7 @@ def add(
         comments_file: A file with the comments, one on a line.
         field: Any other field of the order, as NAME=VALUE; may be given more than once.
         ref: Your own name for this order; in one journal it is placed at most once under that name.
-        journal: The file in which orders are written down before they are sent; by default SMM_JOURNAL.
+        journal: The file in which orders are written down before they are sent; by default the profile's, or SMM_JOURNAL.
         yes: Do not ask.
         connection: Which panel, and how.
         output: How to write it.

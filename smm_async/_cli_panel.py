@@ -97,13 +97,15 @@ def find_panel(name: str, address: str, *, budget: float, max_in_flight: int) ->
 
 
 def journal_path(given: Path | None, connection: Connection) -> Path | None:
-    """Return where orders are written down: as given, or as SMM_JOURNAL or the profile says.
+    """Return where orders are written down: as given, or as the profile or SMM_JOURNAL says.
+
+    The profile comes first: SMM_JOURNAL may be the journal of another account.
 
     Raises:
         SettingsError: there is no such panel.
     """
-    told = given or os.environ.get("SMM_JOURNAL") or _find(connection).profile.get("journal")
-    return None if told is None else Path(told).expanduser()
+    told = given or _find(connection).profile.get("journal") or os.environ.get("SMM_JOURNAL")
+    return Path(told).expanduser() if told else None
 
 
 def take_key(connection: Connection) -> str:

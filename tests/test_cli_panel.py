@@ -1,11 +1,12 @@
 """Which panel and which key a command takes, and what it says where there is none."""
 
 import sys
+from pathlib import Path
 
 import pytest
 
 import smm_async as smm
-from smm_async._cli_panel import Connection, SettingsError, make_client, take_key
+from smm_async._cli_panel import Connection, SettingsError, journal_path, make_client, take_key
 from smm_async.cli import main
 from tests.commands import KEY, URL, settings
 
@@ -193,3 +194,15 @@ def test_key_on_the_command_line_is_refused(arguments, capsys):
     assert (out, err.count("\n")) == ("", 1)
     assert "SMM_KEY" in err
     assert "secret-part" not in err
+
+
+def test_journal_of_a_profile_comes_before_the_environment(profiles, settings, tmp_path):
+    """Two accounts never share a journal by accident: the variable is for panels whose profile names none."""
+    text = profiles.read_text().replace("[panels.gamma]", '[panels.gamma]\njournal = "/of/gamma.db"')
+    profiles.write_text(text)
+    gamma = Connection(panel="gamma")
+    settings.setenv("SMM_JOURNAL", "/of/all.db")
+
+    assert journal_path(Path("/given.db"), gamma) == Path("/given.db")
+    assert journal_path(None, gamma) == Path("/of/gamma.db")
+    assert journal_path(None, Connection(panel="alpha")) == Path("/of/all.db")
