@@ -13,7 +13,7 @@ from smm_async._cli_ids import IdFile, Ids
 from smm_async._cli_lookups import ERROR_COLUMNS, error_fields
 from smm_async._cli_output import TABLE, UNWRITABLE, Column, Output, Writer, complain, complain_of_output
 from smm_async._cli_panel import DEFAULTS, Connection, SettingsError
-from smm_async._cli_run import DONE, MISUSED, STOPPED, UNKNOWN, Work, code_for, run
+from smm_async._cli_run import DONE, MISUSED, STOPPED, UNKNOWN, Work, code_for, explain, run
 
 __all__ = ["cancel", "finish_writes", "refill"]
 
@@ -55,7 +55,10 @@ def _write(action: str, given: tuple[str, ...], file: IdFile, connection: Connec
     except SettingsError as error:
         complain(str(error))
         return MISUSED
-    return run(connection, finish_writes(_Asking(action, ids, output).work))
+    asking = _Asking(action, ids, output, debug=connection.debug)
+    code = run(connection, finish_writes(asking.work))
+    # Whatever came later.
+    return UNKNOWN if asking.code == UNKNOWN else code
 
 
 @attrs.define
@@ -65,6 +68,7 @@ class _Asking:
     action: str
     ids: Ids
     output: Output
+    debug: bool = attrs.field(kw_only=True)
     code: int = DONE
 
     async def work(self, client: smm.Client) -> int:
@@ -72,6 +76,12 @@ class _Asking:
         try:
             with writer:
                 await self._ask(client, writer)
+        except SettingsError as error:
+            complain(str(error))
+            return max(self.code, MISUSED)
+        except smm.SmmError as error:
+            explain(error, debug=self.debug)
+            return max(self.code, code_for(error))
         except UNWRITABLE:
             if not writer.unwritten:
                 raise

@@ -35,7 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command, by default the one that this process was started with, and return the exit code.
 
     It is 0 if all went well; 1 if something failed or was not found; 2 if the arguments or settings are wrong, and
-    nothing was sent; 3 if an order or another write may have happened, and nobody knows; and 130 after Ctrl-C.
+    nothing was sent, or no further id after a bad one in a file; 3 if an order or another write may have happened, and
+    nobody knows, whatever else went wrong, or if what came of it could not be written; and 130 after Ctrl-C.
     """
     missing = [name for name in _EXTRA if find_spec(name) is None]
     if missing:

@@ -390,3 +390,32 @@ def test_file_of_ids_that_breaks_is_not_taken_for_the_output(panel, tmp_path, mo
 
     with pytest.raises(OSError, match="gone"):
         main(["refill", "--file", str(file)])
+
+
+@pytest.fixture
+def many_ids(panel, tmp_path, capsys):
+    """Return a file with the ids of more orders than one request takes, all of which have ended."""
+    file = tmp_path / "ids.txt"
+    file.write_text("\n".join(map(str, range(1, 121))))
+    assert main(["status", "--file", str(file)]) == 0
+    capsys.readouterr()
+    return file
+
+
+def test_bad_id_after_a_lost_answer(many_ids, panel, capsys):
+    """That a refill may have been asked for is not forgotten over a bad id further down."""
+    many_ids.write_text(many_ids.read_text() + "\nx/y\n")
+    panel.fault(Fault.lost_answer(), action="refill")
+
+    assert main(["refill", "--file", str(many_ids)]) == 3
+    assert main(["refill", "--file", str(many_ids)]) == 2
+    assert capsys.readouterr().err.count("Line 121: ") == 2
+
+
+def test_refusal_after_a_lost_answer(many_ids, panel, capsys):
+    """That a refill may have been asked for is not forgotten over a key that the panel takes no longer."""
+    panel.fault(Fault.lost_answer(), action="refill")
+    panel.fault(Fault.error("Invalid API key"), action="refill")
+
+    assert main(["refill", "--file", str(many_ids)]) == 3
+    assert "Check the key" in capsys.readouterr().err
