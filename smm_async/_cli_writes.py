@@ -134,10 +134,18 @@ def _tell(writes: Sequence[smm.Unsettled]) -> int:
     """Say what became of writes, and return the exit code."""
     code = STOPPED
     for write in writes:
-        what = f"{write.action} {' '.join(f'{name}={text}' for name, text in write.fields.items())}"
-        if write.outcome is None or isinstance(write.outcome, smm.OutcomeUnknownError):
-            complain(f"{what} may have been carried out: look at the panel before you repeat it.")
-            code = UNKNOWN
-        else:
-            complain(f"{what} was answered: {write.outcome}")
+        for what, outcome in _outcomes(write):
+            if outcome is None or code_for(outcome) == UNKNOWN:
+                complain(f"{write.action} {what} may have been carried out: look at the panel before you repeat it.")
+                code = UNKNOWN
+            else:
+                complain(f"{write.action} {what} was answered: {outcome}")
     return code
+
+
+def _outcomes(write: smm.Unsettled) -> list[tuple[str, Any]]:
+    """Return what was asked for, and what came of it, for each order of a write that is about several."""
+    if isinstance(write.outcome, Mapping):
+        found: Mapping[str, Any] = write.outcome
+        return [(f"order={id_}", outcome) for id_, outcome in found.items()]
+    return [(" ".join(f"{name}={text}" for name, text in write.fields.items()), write.outcome)]

@@ -419,3 +419,34 @@ def test_refusal_after_a_lost_answer(many_ids, panel, capsys):
 
     assert main(["refill", "--file", str(many_ids)]) == 3
     assert "Check the key" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are other there")
+@pytest.mark.parametrize(
+    ("fault", "code", "lines"),
+    [
+        (
+            Fault.late(0.1),
+            130,
+            ["refill order=1 was answered: 1", "refill order=999 was answered: The panel refused 'refill': Incorrect"],
+        ),
+        (
+            Fault.raw('[{"order": 1, "refill": 1}]'),
+            3,
+            ["refill order=1 was answered: 1", "refill order=999 may have been carried out"],
+        ),
+        (Fault.lost_answer(), 3, ["refill orders=1,999 may have been carried out"]),
+    ],
+    ids=["answered", "left out", "lost"],
+)
+def test_ctrl_c_while_refills_are_on_their_way(fault, code, lines, many_ids, panel, ctrl_c_at, capsys):
+    """Each order of the request has a line of its own, and one of which nobody knows decides the exit code."""
+    panel.latency = 0.2
+    panel.fault(fault, action="refill")
+    ctrl_c_at(panel, "refill")
+
+    assert main(["refill", "1", "999"]) == code
+
+    err = capsys.readouterr().err
+    assert [line for line in lines if line not in err] == []
+    assert "{" not in err
