@@ -105,8 +105,13 @@ class _Asking:
 
 
 async def _batches(ids: Ids, size: int) -> AsyncIterator[list[str]]:
+    """Yield the ids in parts, and each once, however often it is named."""
     batch: list[str] = []
+    taken: set[str] = set()
     async for id_ in ids.read():
+        if id_ in taken:
+            continue
+        taken.add(id_)
         batch.append(id_)
         if len(batch) == size:
             yield batch

@@ -450,3 +450,13 @@ def test_ctrl_c_while_refills_are_on_their_way(fault, code, lines, many_ids, pan
     err = capsys.readouterr().err
     assert [line for line in lines if line not in err] == []
     assert "{" not in err
+
+
+def test_id_that_stands_in_a_file_twice(many_ids, panel, capsys):
+    """A refill is asked for once, also where the id comes again after the first request."""
+    many_ids.write_text(f"{many_ids.read_text()}\n1\n120\n")
+
+    assert main(["refill", "1", "1", "--file", str(many_ids), "--csv"]) == 0
+
+    assert panel.ids_per_request("refill") == [100, 20]
+    assert len(capsys.readouterr().out.splitlines()) == 1 + 120
