@@ -30,6 +30,7 @@ Work: TypeAlias = Callable[[smm.Client], Awaitable[int]]
 
 _REMEDIES: Final[Sequence[tuple[type[errors.SmmError], str]]] = (
     (errors.OutcomeUnknownError, "It may have happened: look at the panel before you repeat it."),
+    (errors.DuplicateOrderError, "There is such an order, and it may be this one: look at the panel."),
     (errors.NotSentError, "Nothing was sent: check the address and the network, and repeat it."),
     (errors.UnresolvedError, "Ask again later."),
     (errors.NoAnswerError, "Ask again later, or allow more time with --budget."),
@@ -87,7 +88,8 @@ def _logging(connection: Connection) -> Generator[None, None, None]:
 
 def code_for(*found: object) -> int:
     """Return the exit code for some answers, the worst of which decides."""
-    if any(isinstance(result, errors.OutcomeUnknownError) for result in found):
+    # An order that the panel takes for a repetition may be the one before it, or this one.
+    if any(isinstance(result, (errors.OutcomeUnknownError, errors.DuplicateOrderError)) for result in found):
         return UNKNOWN
     return FAILED if any(isinstance(result, errors.SmmError) for result in found) else DONE
 

@@ -218,10 +218,11 @@ def test_ref_places_an_order_once(panel, capsys, tmp_path, settings):
     ("fault", "code", "words"),
     [
         (Fault.lost_answer(), 3, "look at the panel before you repeat it"),
+        (Fault.error("Duplicate order"), 3, "There is such an order, and it may be this one: look at the panel."),
         (Fault.error("Not enough funds on balance"), 1, "Top up the account."),
         (Fault.refuse(), 1, "Nothing was sent"),
     ],
-    ids=["lost", "refused", "not sent"],
+    ids=["lost", "repeated", "refused", "not sent"],
 )
 def test_exit_code_says_whether_money_was_spent(fault, code, words, panel, capsys):
     """An order that may have been placed has an exit code of its own, and a sentence that keeps it from being repeated."""
