@@ -52,7 +52,8 @@ class Ids:
         """Return how many there are, or ``None`` where only their end will tell."""
         if self._file is None:
             return len(self.given)
-        if self._is_stdin:
+        # What comes through a pipe is there once.
+        if self._is_stdin or not self._file.is_file():
             return None
         return len(self.given) + await anyio.to_thread.run_sync(self._count_in_file)
 

@@ -237,6 +237,18 @@ def test_bar_is_on_the_terminal_alone(is_counted, panel, capsys, tmp_path, monke
     assert bool(re.search("[-0-9]{2}:[-0-9]{2}", screen.getvalue())) == is_counted
 
 
+def test_pipe_that_has_a_path_is_not_counted(panel, capsys, monkeypatch):
+    """What a shell puts in the place of `<(...)` is read once, so its ids are looked up on a terminal, too."""
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    ours, theirs = os.pipe()
+    os.write(theirs, b"1\n2\n")
+    os.close(theirs)
+
+    assert main(["status", "--file", f"/dev/fd/{ours}", "--json"]) == 0
+    os.close(ours)
+    assert [row["order"] for row in json_lines(capsys.readouterr().out)] == ["1", "2"]
+
+
 def test_watch_writes_a_line_for_each_change(panel, capsys):
     """Piped, every change is a line, until all orders have ended; one that is not there is exit code 1."""
     panel.place(duration=0.0)
