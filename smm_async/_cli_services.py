@@ -64,20 +64,22 @@ def services(
     async def work(client: smm.Client) -> int:
         # Before anything is sent.
         old = None if diff is None else _read(diff, client.panel)
-        found = _matching(await client.services(), search)
+        sold = await client.services()
         if old is None:
+            found = [service for service in sold if _matches(search, service)]
             _show(found, output)
             return DONE if found else FAILED
         # What is compared has gone the same way, so that money in fields nobody knows is text on both sides.
-        new = _structure(client.panel, json.loads(json.dumps([_row(service) for service in found])))
-        return _show_changes(_matching(old, search), new, most_gone, output)
+        new = _structure(client.panel, json.loads(json.dumps([_row(service) for service in sold])))
+        return _show_changes(old, new, most_gone, search, output)
 
     return run(connection, work)
 
 
-def _matching(found: Iterable[smm.Service], search: str) -> list[smm.Service]:
+def _matches(search: str, *services: smm.Service) -> bool:
+    """Return whether one of some services has all the words."""
     words = search.casefold().split()
-    return [service for service in found if all(word in _searched(service) for word in words)]
+    return any(all(word in _searched(service) for word in words) for service in services)
 
 
 def _searched(service: smm.Service) -> str:
@@ -96,18 +98,28 @@ def _row(service: smm.Service) -> dict[str, Any]:
     return {field.name: plain(getattr(service, field.name)) for field in attrs.fields(smm.Service)}
 
 
-def _show_changes(old: list[smm.Service], new: list[smm.Service], most_gone: float, output: Output) -> int:
+def _show_changes(old: list[smm.Service], new: list[smm.Service], most_gone: float, search: str, output: Output) -> int:
     try:
+        # Whole catalogues: a service may have the words before only, or after.
         changes = smm.diff_services(old, new, most_gone=most_gone)
     except ValueError as error:
         complain(str(error).replace("most_gone", "--most-gone"))
         return FAILED
+    changes = _searched_changes(changes, search)
     with Writer(output, _CHANGE_COLUMNS) as writer:
         for row in _change_rows(changes):
             writer.write(row)
     if not changes:
         complain("Nothing changed.")
     return DONE
+
+
+def _searched_changes(changes: smm.CatalogueDiff, search: str) -> smm.CatalogueDiff:
+    return smm.CatalogueDiff(
+        new=tuple(service for service in changes.new if _matches(search, service)),
+        gone=tuple(service for service in changes.gone if _matches(search, service)),
+        changed=tuple(change for change in changes.changed if _matches(search, change.before, change.after)),
+    )
 
 
 def _change_rows(changes: smm.CatalogueDiff) -> Iterable[dict[str, Any]]:

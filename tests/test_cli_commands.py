@@ -77,6 +77,30 @@ def test_what_changed_is_shown(panel, capsys, tmp_path):
     ]
 
 
+def test_changes_are_searched(panel, capsys, tmp_path):
+    """What is compared is all there was and is, so that a service with a new name has changed, and is not gone."""
+    panel.fault(
+        Fault.raw('[{"service": 1, "name": "B", "rate": 1}, {"service": 2, "rate": 1}, {"service": 4, "name": "A"}]'),
+        action="services",
+        times=2,
+    )
+    old = tmp_path / "old.json"
+    old.write_text(
+        '[{"service": 1, "name": "A"}, {"service": 2}, {"service": 3, "name": "A"}]'.replace("}", ', "rate": 1}')
+    )
+
+    for search in ("a", "b"):
+        assert main(["services", "--diff", str(old), "--search", search, "--csv"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "change,service,name,field,before,after",
+        "new,4,A,,,",
+        "gone,3,A,,1,",
+        "changed,1,B,name,A,B",
+        "change,service,name,field,before,after",
+        "changed,1,B,name,A,B",
+    ]
+
+
 def test_answer_of_a_panel_is_a_catalogue_too(panel, capsys, tmp_path):
     """What a panel answered, saved as it came, has not changed: neither has money in fields that nobody knows."""
     panel.fault(Fault.raw('[{"service": 1, "name": "A", "rate": 0.5, "bonus": 1.50}]'), action="services")
