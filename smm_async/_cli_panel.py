@@ -102,10 +102,10 @@ def journal_path(given: Path | None, connection: Connection) -> Path | None:
     The profile comes first: SMM_JOURNAL may be the journal of another account.
 
     Raises:
-        SettingsError: there is no such panel.
+        SettingsError: there is no such panel, or no such user's home.
     """
     told = given or _find(connection).profile.get("journal") or os.environ.get("SMM_JOURNAL")
-    return Path(told).expanduser() if told else None
+    return _at_home(told) if told else None
 
 
 def take_key(connection: Connection) -> str:
@@ -213,7 +213,7 @@ def _key_in(name: str | None, profile: Mapping[str, Any]) -> str:
     if "key" in profile:
         return str(profile["key"])
     if "key_file" in profile:
-        path = Path(profile["key_file"]).expanduser()
+        path = _at_home(profile["key_file"])
         _check_private(path)
         return _read_text(path).strip()
     variable = profile["key_env"]
@@ -225,7 +225,15 @@ def _key_in(name: str | None, profile: Mapping[str, Any]) -> str:
 
 def _profiles_path() -> Path:
     told = os.environ.get(_PROFILES)
-    return Path(told).expanduser() if told else user_config_path("smm-async", appauthor=False) / "profiles.toml"
+    return _at_home(told) if told else user_config_path("smm-async", appauthor=False) / "profiles.toml"
+
+
+def _at_home(path: str | Path) -> Path:
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        message = f"{path} cannot be found: there is no home of that user. Write the whole path."
+        raise SettingsError(message) from None
 
 
 def _read_profiles() -> Mapping[str, Any]:

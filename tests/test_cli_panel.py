@@ -122,6 +122,7 @@ def test_keys_that_others_may_read_are_refused(profiles, settings, tmp_path):
         ("[panels.a]\nurl = 'https://a.example/'\nbatch_limit = 0", "batch_limit must be a whole number"),
         ("[panels.a]\nurl = 'https://a.example/'\nkey = 'secret-part'\nkey_env = 'A'", "more than one of"),
         ("[panels.a]\nurl = 'https://a.example/'\nkey_file = '/nowhere/key'", "/nowhere/key cannot be read: No such"),
+        ("[panels.a]\nurl = 'https://a.example/'\nkey_file = '~nosuchuser/key'", "~nosuchuser/key cannot be found"),
         ("[panels.a]\nurl = 'https://a.example/'\nkey = ''", "The key is empty"),
         (b"\xff\xfe", "it is not UTF-8"),
     ],
@@ -159,6 +160,14 @@ def test_options_that_cannot_be_are_said_in_a_sentence(arguments, words, capsys)
     assert (out, err.count("\n")) == ("", 1)
     assert words in err
     assert "secret-part" not in err
+
+
+def test_profiles_in_a_home_that_is_not_there(settings, capsys):
+    """A path that starts with nobody's home is named."""
+    settings.setenv("SMM_PROFILES", "~nosuchuser/profiles.toml")
+
+    assert main(["balance", "--panel", "a"]) == 2
+    assert capsys.readouterr().err.startswith("~nosuchuser/profiles.toml cannot be found")
 
 
 def test_missing_settings_name_the_remedy(settings, capsys):
