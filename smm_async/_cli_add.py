@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import sys
 from collections.abc import Callable, Mapping
 from decimal import Decimal
@@ -30,7 +31,7 @@ from smm_async._cli_output import (
 from smm_async._cli_panel import DEFAULTS, Connection, SettingsError, journal_path
 from smm_async._cli_run import DONE, FAILED, MISUSED, UNKNOWN, run
 from smm_async._cli_writes import finish_writes
-from smm_async.journal import EntryState, Journal
+from smm_async.journal import Entry, EntryState, Journal
 
 __all__ = ["add"]
 
@@ -107,6 +108,16 @@ def _journal_at(path: Path | None, ref: str | None) -> Journal | None:
     return None if path is None else Journal(path)
 
 
+async def _entry_in(journal: Journal, ref: str) -> Entry | None:
+    try:
+        return await journal.get(ref)
+    except (OSError, ValueError, sqlite3.Error) as error:
+        message = (
+            f"{journal} cannot be read: {error}. Nothing was ordered: look at that file, or say another --journal."
+        )
+    raise SettingsError(message)
+
+
 def _agrees() -> bool:
     sys.stderr.write("Place this order? [y/N] ")
     sys.stderr.flush()
@@ -126,10 +137,10 @@ class _Quote:
     async def fill(
         self, client: smm.Client, service: str, fields: Mapping[str, str], ref: str | None, journal: Journal | None
     ) -> int:
+        entry = None if ref is None or journal is None else await _entry_in(journal, ref)
         self.service = find_service(await client.services(), service)
         self.order = make_order(self.service, fields)
         self.balance = await client.balance()
-        entry = None if ref is None or journal is None else await journal.get(ref)
         self.is_placed = entry is not None and entry.state is EntryState.PLACED
         return DONE
 

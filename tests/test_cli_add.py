@@ -186,12 +186,16 @@ def test_balance_that_is_too_small_is_said(panel, capsys, monkeypatch):
         ([*ORDER, "--ref", "r-1"], "--ref needs a journal"),
         ([*ORDER, "--journal", ":memory:"], "A journal is a file"),
         ([*ORDER, "--ref", "\n", "--journal", "orders.db"], "ref"),
+        ([*ORDER, "--ref", "r-1", "--journal", "/nowhere/orders.db"], "/nowhere/orders.db') cannot be read: unable"),
+        ([*ORDER, "--ref", "r-1", "--journal", "text"], "text') cannot be read: file is not a database. Nothing was"),
+        ([*ORDER, "--ref", "r-1", "--journal", "~nosuchuser/orders.db"], "there is no home"),
     ],
     ids=lambda value: " ".join(value).strip() if isinstance(value, list) else "",
 )
 def test_order_that_cannot_be_is_said(arguments, words, panel, capsys, tmp_path, monkeypatch):
     """What is wrong with an order is one sentence; nothing is ordered."""
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "text").write_text("no database " * 100)
 
     assert main([*arguments, "--yes"]) == 2
 
