@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import signal
 import sys
 from collections.abc import Generator
@@ -33,12 +34,18 @@ curl -d key={key} -d action=status -d order={order} {url}
 """
 
 
+def _check_finite(_: object, seconds: float) -> None:
+    if not math.isfinite(seconds):
+        message = f"Must be a number of seconds, not {seconds}."
+        raise ValueError(message)
+
+
 def serve(
     *,
     dialect: Literal["standard", "d3mworld", "1dg"] = "standard",
     port: Annotated[int, Parameter(validator=Number(gte=0, lte=65535))] = 0,
     host: str = "127.0.0.1",
-    seconds: Annotated[float, Parameter(validator=Number(gt=0))] = 10.0,
+    seconds: Annotated[float, Parameter(validator=(Number(gt=0), _check_finite))] = 10.0,
 ) -> int:
     """Serve a simulated panel over HTTP, for programs in any language, until Ctrl-C.
 

@@ -15,6 +15,7 @@ from rich.live import Live
 from rich.text import Text
 
 import smm_async as smm
+from smm_async._bounds import check_seconds
 from smm_async._cli_balance import money
 from smm_async._cli_ids import IdFile, Ids
 from smm_async._cli_lookups import STATUS_COLUMNS, status_row
@@ -56,6 +57,7 @@ def watch(
     try:
         ids = Ids(orders, file)
         poll = smm.Poll(shortest=shortest, longest=longest)
+        check_seconds("--lag", lag, least=0.0)
     except (SettingsError, ValueError) as error:
         complain(str(error))
         return MISUSED

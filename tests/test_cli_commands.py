@@ -338,6 +338,14 @@ def test_watch_has_sensible_pauses(capsys):
     assert "longest must be at least shortest" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("lag", ["inf", "nan"])
+def test_watch_has_a_lag_that_ends(lag, panel, capsys):
+    """No lag that never ends is taken."""
+    assert main(["watch", "1", "--lag", lag]) == 2
+    assert "--lag" in capsys.readouterr().err
+    assert panel.requests == []
+
+
 def probed(capsys, *arguments):
     """Return what a probe found out, by what was asked."""
     code = main(["panel", "probe", *arguments, "--json"])

@@ -126,7 +126,15 @@ def test_port_that_is_taken_is_one_sentence(served, capsys):
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--port", "65536"], ["--port", "-1"], ["--seconds", "0"], ["--dialect", "latin"], ["--key", "mine"]],
+    [
+        ["--port", "65536"],
+        ["--port", "-1"],
+        ["--seconds", "0"],
+        ["--seconds", "inf"],
+        ["--seconds", "nan"],
+        ["--dialect", "latin"],
+        ["--key", "mine"],
+    ],
     ids=" ".join,
 )
 def test_bad_arguments_serve_nothing(arguments, served, capsys):
