@@ -93,6 +93,7 @@ class Writer:
         self._columns = columns
         self.unwritten: list[Mapping[str, Any]] = []
         """The rows that nobody has seen yet."""
+        self._is_seen = sys.stdout.isatty()
         self._csv = csv.writer(sys.stdout, lineterminator="\n")
         if output.csv:
             self._csv.writerow([column.name for column in columns])
@@ -118,9 +119,10 @@ class Writer:
 
     def _write_line(self, row: Mapping[str, Any]) -> None:
         if self._output.json:
-            sys.stdout.write(f"{json.dumps(plain(row), ensure_ascii=False)}\n")
+            sys.stdout.write(f"{json.dumps(plain(row), ensure_ascii=self._is_seen)}\n")
         else:
-            self._csv.writerow([_cell(row[column.name], no="false", yes="true") for column in self._columns])
+            cells = [_cell(row[column.name], no="false", yes="true") for column in self._columns]
+            self._csv.writerow(map(shown, cells) if self._is_seen else cells)
 
     def _show(self) -> None:
         if self.unwritten:

@@ -415,6 +415,22 @@ def test_texts_of_a_panel_cannot_drive_the_terminal(capsys):
     assert " [2J[red]A[/red] :smile: B " in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("form", ["--csv", "--json"])
+def test_forms_for_programs_cannot_drive_the_terminal_either(form, capsys, monkeypatch):
+    """On a terminal, what is for programs is as harmless as a table; a program gets it as it is."""
+    name = "A\x1b[2J\x9b2J\u202eB"
+    panel = SimulatedPanel(key=KEY, services=[SimulatedService(service=1, name=name)])
+    with respx.mock as router:
+        router.post(URL).mock(side_effect=panel.respond)
+        assert main(["services", form]) == 0
+        screen = open_terminal(monkeypatch)
+        assert main(["services", form]) == 0
+
+    assert "A" in screen.getvalue()
+    assert all(line.isprintable() for line in screen.getvalue().splitlines())
+    assert "\x9b2J\u202eB" in capsys.readouterr().out
+
+
 def test_table_leaves_out_what_does_not_fit():
     """In a narrow terminal the least important columns go; ids and numbers are never cut."""
     columns = [Column("order"), Column("name", is_long=True), Column("charge", is_number=True), Column("note", rank=1)]
