@@ -5,6 +5,8 @@ Each command is a function in a module of its own that is named in `_add_command
 
 from __future__ import annotations
 
+import io
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -42,6 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if missing:
         _complain(f"smm-async needs {', '.join(missing)}: pip install 'smm_async[cli]'")
         return _FAILED
+    _write_utf8()
     code = _STOPPED
     try:
         code = _run(sys.argv[1:] if arguments is None else arguments)
@@ -51,6 +54,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if code == _STOPPED:
         _complain("Stopped.")
     return code
+
+
+def _write_utf8() -> None:
+    # A panel's names are in any script, whatever the locale is. A terminal knows its own encoding, as does who names one.
+    is_chosen = sys.stdout.isatty() or "PYTHONIOENCODING" in os.environ
+    if isinstance(sys.stdout, io.TextIOWrapper) and not is_chosen:
+        sys.stdout.reconfigure(encoding="utf-8")
 
 
 def _run(arguments: Sequence[str]) -> int:

@@ -1,5 +1,6 @@
 """The command line: what it answers, on which stream, and with which exit code."""
 
+import io
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -130,6 +131,25 @@ def test_reader_that_left_is_no_news(command, monkeypatch, capsys):
 
     assert main(["demo"]) == 1
     assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("is_seen", "asked", "encoding"),
+    [(False, "", "utf-8"), (True, "", "cp1251"), (False, "cp1251", "cp1251")],
+    ids=["pipe", "terminal", "asked for"],
+)
+def test_what_goes_into_a_pipe_is_utf8(is_seen, asked, encoding, command, monkeypatch):
+    """Whatever the locale says, a program reads UTF-8; a terminal keeps its encoding, and a user's choice is one."""
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="cp1251")
+    monkeypatch.setattr(stream, "isatty", lambda: is_seen)
+    monkeypatch.setattr(sys, "stdout", stream)
+    monkeypatch.delenv("PYTHONIOENCODING", raising=False)
+    if asked:
+        monkeypatch.setenv("PYTHONIOENCODING", asked)
+    command.act = lambda: stream.write("\N{CYRILLIC SMALL LETTER EL}") - 1
+
+    assert main(["demo"]) == 0
+    assert stream.buffer.getvalue().decode(encoding) == "\N{CYRILLIC SMALL LETTER EL}"
 
 
 def test_command_that_was_stopped_says_so(command, capsys):
