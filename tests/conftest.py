@@ -1,4 +1,4 @@
-"""The event loops that every async test runs on, and what coverage is counted in."""
+"""The event loops that every async test runs on."""
 
 import importlib.util
 
@@ -22,10 +22,3 @@ UVLOOP_MISSING = importlib.util.find_spec("uvloop") is None
 def anyio_backend(request):
     """Run each async test, and each async fixture up to module scope, once on every loop."""
     return request.param
-
-
-def pytest_collection_modifyitems(items):
-    """Count no coverage in tests that try very many ways: each way is taken by a test of its own, too."""
-    for item in items:
-        if item.get_closest_marker("thorough"):
-            item.add_marker("no_cover")
