@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import anyio
 import attrs
@@ -150,7 +150,8 @@ def _tell(writes: Sequence[smm.Unsettled]) -> int:
 
 def _outcomes(write: smm.Unsettled) -> list[tuple[str, Any]]:
     """Return what was asked for, and what came of it, for each order of a write that is about several."""
-    if isinstance(write.outcome, Mapping):
-        found: Mapping[str, Any] = write.outcome
+    came: Any = write.outcome
+    if isinstance(came, Mapping):
+        found = cast("Mapping[str, Any]", came)
         return [(f"order={id_}", outcome) for id_, outcome in found.items()]
-    return [(" ".join(f"{name}={text}" for name, text in write.fields.items()), write.outcome)]
+    return [(" ".join(f"{name}={text}" for name, text in write.fields.items()), came)]

@@ -59,8 +59,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _write_utf8() -> None:
     # A panel's names are in any script, whatever the locale is. A terminal knows its own encoding, as does who names one.
     is_chosen = sys.stdout.isatty() or "PYTHONIOENCODING" in os.environ
-    if isinstance(sys.stdout, io.TextIOWrapper) and not is_chosen:
-        sys.stdout.reconfigure(encoding="utf-8")
+    output: object = sys.stdout
+    if isinstance(output, io.TextIOWrapper) and not is_chosen:
+        output.reconfigure(encoding="utf-8")
 
 
 def _run(arguments: Sequence[str]) -> int:

@@ -388,15 +388,13 @@ class StoreConformance:
         """One that was opened again, and ended again, is one that has ended, with two events."""
         with self._opened() as store:
             store.add("alpha", ["1", "2"])
-            for _ in range(2):
-                _end(store, [row for row in _claim(store, lease=0.0).rows if row.order == "1"])
-                again = store.reopen("alpha", "1")
+            _end(store, [row for row in _claim(store, lease=0.0).rows if row.order == "1"])
+            assert store.reopen("alpha", "1")
             _end(store, [row for row in _claim(store, lease=0.0).rows if row.order == "1"])
 
             (alpha,) = store.stats()
 
-            assert again
-            assert (alpha.open, alpha.ended, alpha.events) == (1, 1, 3)
+            assert (alpha.open, alpha.ended, alpha.events) == (1, 1, 2)
 
     def test_old_orders_can_be_forgotten(self) -> None:
         """Only what ended long ago and was acknowledged goes, unless events are not wanted."""
