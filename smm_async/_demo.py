@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, cast
 
@@ -28,6 +27,7 @@ from rich.table import Table
 
 import smm_async as smm
 from smm_async._demo_follow import follow
+from smm_async._signals import stop_signals
 
 _PLACED: Final = 5
 _SAMPLE: Final = 500
@@ -66,11 +66,7 @@ def demo(
 async def _run(console: Console, orders: int) -> int:
     """Return the exit code. A signal ends everything at once, and leaves nothing behind."""
     code, caught = 0, list[signal.Signals]()
-    with ExitStack() as stack:
-        try:
-            signals = stack.enter_context(anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM))
-        except NotImplementedError:  # asyncio on Windows, which cancels this task at Ctrl-C by itself
-            signals = None
+    with stop_signals() as signals:
         async with anyio.create_task_group() as group:
             with anyio.CancelScope() as scope:
                 if signals is not None:

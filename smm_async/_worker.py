@@ -8,7 +8,7 @@ import math
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
-from contextlib import AsyncExitStack, ExitStack
+from contextlib import AsyncExitStack
 from typing import Annotated, Any, Final, Literal
 
 import anyio
@@ -21,6 +21,7 @@ from rich.live import Live
 import smm_async as smm
 from smm_async._cli_panel import SettingsError, find_panel
 from smm_async._figures import Figures, make_lines, make_table
+from smm_async._signals import stop_signals
 from smm_async._store_urls import store_at
 from smm_async.tracking import PanelStats, Poll, StoreAwayError, StoreError, Tracker
 
@@ -119,11 +120,7 @@ async def _work(tracker: Tracker, clients: Mapping[str, smm.Client], figures: Fi
 
 async def _run(tracker: Tracker, show: Callable[[], Coroutine[Any, Any, None]], seconds: float | None) -> int:
     caught: list[signal.Signals] = []
-    with ExitStack() as stack:
-        try:
-            signals = stack.enter_context(anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM))
-        except NotImplementedError:  # asyncio on Windows, which cancels this task at Ctrl-C by itself
-            signals = None
+    with stop_signals() as signals:
         async with anyio.create_task_group() as group:
             if signals is not None:
                 group.start_soon(_stop_at_signal, signals, tracker, group.cancel_scope, caught)
