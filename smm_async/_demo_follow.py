@@ -16,6 +16,8 @@ __all__ = ["follow"]
 
 # The panel's orders take seconds, not hours.
 _POLL: Final = smm.Poll(shortest=0.2, longest=1.0)
+# And it knows them at once.
+_LAG_SECONDS: Final = 5.0
 _REDRAW_SECONDS: Final = 0.1
 # Those of the simulated panel, in the order in which an order passes through them.
 _WORDS: Final = ("Pending", "Processing", "In progress", "Completed")
@@ -41,7 +43,7 @@ async def follow(
             others.start_soon(board.draw)
             # Raised after the group: what leaves it would be an exception group.
             try:
-                async for change in client.watch(ids, poll=_POLL):
+                async for change in client.watch(ids, poll=_POLL, lag=_LAG_SECONDS):
                     board.note(change)
             except smm.SmmError as error:
                 failed.append(error)

@@ -44,6 +44,7 @@ async def test_order_that_the_panel_does_not_know_has_a_bar():
 
     assert await follow_on(panel, ["404"], screen) == 1
     assert "Unknown" in screen.file.getvalue()
+    assert anyio.current_time() < 10
 
 
 async def test_error_of_the_panel_is_raised_bare():
