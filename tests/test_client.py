@@ -300,7 +300,9 @@ async def test_a_catalogue_that_is_none_is_a_bad_reply():
             await client.services()
 
 
-@pytest.mark.parametrize("fields", [{"key": "x"}, {"action": "x"}, {"flag": True}, {"rate": 0.5}, {"text": "a\0b"}])
+@pytest.mark.parametrize(
+    "fields", [{"key": "x"}, {"action": "x"}, {"flag": True}, {"rate": 0.5}, {"text": "a\0b"}, {"a b": "x"}]
+)
 async def test_call_with_a_bad_field_is_refused_before_any_request(client, panel, fields):
     """No field may stand in for the key or the action, and none is a float, a flag or holds NUL."""
     with pytest.raises(ValueError):  # noqa: PT011  the point is that it comes before any request

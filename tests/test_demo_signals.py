@@ -9,13 +9,13 @@ from pathlib import Path
 import anyio
 import pytest
 
+import smm_async as smm
 from smm_async import _demo
 from smm_async.cli import main
 from tests.demo_process import BACKENDS, LONGEST, children_of, has_ended, make_starter  # noqa: F401  a fixture, too
 
-pytestmark = pytest.mark.thorough
-
 NEEDS_PROC = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="there is no /proc to look into")
+IN_A_PROCESS = pytest.mark.thorough
 
 
 @pytest.fixture(autouse=True)
@@ -46,6 +46,7 @@ def demo_that_follows(start_demo, backend):
 
 
 @NEEDS_PROC
+@IN_A_PROCESS
 @BACKENDS
 def test_ctrl_c_while_orders_are_followed_ends_both(demo_that_follows):
     """Ctrl-C while orders are followed ends everything: one word, no traceback, no process left."""
@@ -61,6 +62,7 @@ def test_ctrl_c_while_orders_are_followed_ends_both(demo_that_follows):
 
 
 @NEEDS_PROC
+@IN_A_PROCESS
 @BACKENDS
 def test_demo_whose_panel_is_killed_waits_for_no_other(demo_that_follows):
     """A watch waits out a panel that is down; but when this one is killed, one sentence says so and the exit code is 1."""
@@ -75,6 +77,7 @@ def test_demo_whose_panel_is_killed_waits_for_no_other(demo_that_follows):
 
 
 @NEEDS_PROC
+@IN_A_PROCESS
 @BACKENDS
 @pytest.mark.parametrize(
     ("signum", "code", "err"),
@@ -96,6 +99,7 @@ def test_signal_ends_demo_and_panel(demo_at_work, signum, code, err):
 
 
 @NEEDS_PROC
+@IN_A_PROCESS
 @BACKENDS
 def test_ctrl_c_before_the_panel_runs_ends_both(backend, start_demo):
     """Ctrl-C while the other process is still starting leaves nothing of it, either."""
@@ -110,6 +114,7 @@ def test_ctrl_c_before_the_panel_runs_ends_both(backend, start_demo):
 
 
 @NEEDS_PROC
+@IN_A_PROCESS
 @BACKENDS
 def test_panel_ends_when_the_demo_is_killed(demo_at_work):
     """Where the command had no chance to tidy up, the other process ends all the same, and quietly."""
@@ -125,6 +130,7 @@ def test_panel_ends_when_the_demo_is_killed(demo_at_work):
 
 
 @NEEDS_PROC
+@IN_A_PROCESS
 @BACKENDS
 def test_demo_whose_panel_is_killed_says_so(demo_at_work):
     """When the other process goes while lookups are on their way, one sentence says so and the exit code is 1."""
@@ -139,6 +145,7 @@ def test_demo_whose_panel_is_killed_says_so(demo_at_work):
     assert b"panel" in shown
 
 
+@IN_A_PROCESS
 @BACKENDS
 def test_output_that_nobody_reads_ends_the_demo(demo_at_work):
     """A reader that leaves, such as `head`, ends the command without a traceback."""
@@ -179,6 +186,28 @@ def test_signal_is_a_cancellation(backend, signum, monkeypatch, capsys):
 
     assert (code, tidy) == (128 + signum, [True])
     assert capsys.readouterr().err == ("Stopped.\n" if signum == signal.SIGINT else "")
+
+
+@BACKENDS
+@pytest.mark.parametrize(
+    ("error", "shown"),
+    [
+        (_demo._ServerGoneError("It has ended."), "It has ended.\n"),
+        (smm.NoAnswerError("late"), "late\n"),
+        (SystemExit(1), ""),
+    ],
+    ids=["panel", "client", "reader"],
+)
+def test_what_ends_the_demo_is_one_sentence(backend, error, shown, monkeypatch, capsys):
+    """A panel that has gone, an error of the client and a reader that has left make it end with 1."""
+
+    async def act():
+        raise error
+
+    compare_with(monkeypatch, act)
+
+    assert main(["demo", "--backend", backend]) == 1
+    assert capsys.readouterr().err == shown
 
 
 @BACKENDS

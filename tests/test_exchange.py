@@ -1,5 +1,7 @@
 """Requests that are not merged: what is sent, once or again, and who hears of it."""
 
+import traceback
+
 import anyio
 import httpx
 import pytest
@@ -193,6 +195,21 @@ async def test_mistake_in_the_client_is_not_hidden(monkeypatch, caplog, call, er
         await client.balance()
 
     assert ("ZeroDivisionError" in caplog.text) == (error_type is smm.OutcomeUnknownError)
+
+
+async def test_mistake_in_a_lookup_is_not_hidden(monkeypatch):
+    """What goes wrong in reading a batch reaches its callers, and says nothing of what the panel answered."""
+    transport = ScriptedTransport(answer({"1": {"status": "Completed", "charge": KEY}}), BALANCE)
+
+    async with client_on(transport) as client:
+        with monkeypatch.context() as patch:
+            patch.setattr(type(client._exchange.reader), "read_lookup", lambda *_: 1 / 0)
+            with pytest.raises(ZeroDivisionError) as caught:
+                await client.status(1)
+        await client.balance()
+
+    frames = [frame for frame, _ in traceback.walk_tb(caught.value.__traceback__)]
+    assert KEY not in repr([frame.f_locals for frame in frames if frame.f_code.co_name == "_look_up"])
 
 
 async def test_action_that_the_panel_lacks_is_not_asked_for():

@@ -24,7 +24,7 @@ from tests.placing import (
 from tests.virtual_time import anyio_backend  # noqa: F401
 
 PLACED, NOT_PLACED, UNKNOWN = smm.Verdict.PLACED, smm.Verdict.NOT_PLACED, smm.Verdict.UNKNOWN
-pytestmark = [pytest.mark.thorough, pytest.mark.usefixtures("threadless")]
+pytestmark = pytest.mark.usefixtures("threadless")
 
 
 @pytest.fixture

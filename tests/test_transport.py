@@ -66,6 +66,21 @@ async def test_respx_sees_every_request():
     assert {call.request.content for call in route.calls} == {b"key=simulated-key&action=balance"}
 
 
+async def test_address_prints_itself_without_the_key(monkeypatch):
+    """Where the key has to be in the address, whoever prints that does not print the key."""
+    seen = []
+
+    async def handle(_, request):
+        seen.append((bytes(request.url.raw_path), str(request.url), repr(request.url)))
+        return httpx.Response(200, json=BALANCE)
+
+    monkeypatch.setattr(httpx.AsyncHTTPTransport, "handle_async_request", handle)
+    async with smm.Client(smm.Panel(PANEL.url, method="GET", key_in_url=True), key=KEY) as client:
+        await client.balance()
+
+    assert seen == [(b"/api/v2?key=simulated-key&action=balance", PANEL.url, f"URL('{PANEL.url}')")]
+
+
 async def test_asgi_transport_is_a_panel_in_the_same_process():
     """An ASGI app behind httpx's transport answers like a panel."""
     bodies = []

@@ -187,6 +187,12 @@ async def test_gzip_cut_short_is_a_bad_reply(left):
         await send(answer(gzip.compress(b'{"balance": "100.84"}')[:-left], content_encoding="gzip"))
 
 
+async def test_gzip_that_goes_on_is_a_bad_reply():
+    """A second packed body behind the first may be the rest of a number."""
+    with pytest.raises(smm.BadReplyError, match="something follows its gzip"):
+        await send(answer(PACKED + PACKED, content_encoding="gzip"))
+
+
 async def test_gzip_in_single_bytes_is_read():
     """A packed body may come in any pieces."""
     packed = gzip.compress(b'{"balance":"1"}')

@@ -340,6 +340,7 @@ def test_limit_is_read_from_the_refusal():
         assert READER.limit_in("status", reply({"error": text})) == limit
     assert READER.limit_in("status", reply({"1": ROW})) is None
     assert READER.limit_in("status", reply(b"<html>")) is None
+    assert READER.limit_in("status", reply({"error": "Maximum 100 orders per request" + " " * 5000})) is None
 
 
 @pytest.mark.parametrize(("body", "wait"), [(b"<html>", 7.0), (b"", 7.0), (b"<html>", None)])
