@@ -22,3 +22,10 @@ UVLOOP_MISSING = importlib.util.find_spec("uvloop") is None
 def anyio_backend(request):
     """Run each async test, and each async fixture up to module scope, once on every loop."""
     return request.param
+
+
+def pytest_collection_modifyitems(items):
+    """Count no lines under what is thorough: that takes twice the time, and the plain tests run each line."""
+    for item in items:
+        if item.get_closest_marker("thorough"):
+            item.add_marker("no_cover")

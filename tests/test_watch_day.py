@@ -4,6 +4,8 @@ import pytest
 
 from tests.simulation.loops import BACKENDS
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_day_of_watching(backend):
