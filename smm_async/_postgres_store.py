@@ -116,7 +116,13 @@ class PostgresStore:
         return sum(self._add({"panel": panel, "orders": part}) for part in chunks(orders))
 
     def _add(self, given: Mapping[str, Any]) -> int:
-        return self._run(lambda db: db.execute(self._sql.add, given).rowcount)
+        return self._run(lambda db: self._add_part(db, given))
+
+    def _add_part(self, db: psycopg.Connection[Any], given: Mapping[str, Any]) -> int:
+        with db.transaction():
+            added = db.execute(self._sql.add, given).rowcount
+            # Where somebody prunes meanwhile, it has waited for them, and they may have left nothing to meet.
+            return added and added - db.execute(self._sql.take_back, given).rowcount
 
     def claim(self, panel: str, *, limit: int, batch: int, lease: float, ahead: float, horizon: float) -> Claim:
         """Take due orders."""
@@ -179,7 +185,16 @@ class PostgresStore:
     def reopen(self, panel: str, order: str) -> bool:
         """Track an order that has ended again."""
         given = {"panel": panel, "number": order}
-        return self._run(lambda db: db.execute(self._sql.reopen, given).rowcount) > 0
+
+        def reopen(db: psycopg.Connection[Any]) -> bool:
+            with db.transaction():
+                if db.execute(self._sql.reopen, given).rowcount:
+                    return True
+                is_back = db.execute(self._sql.bring_back, given).rowcount > 0
+                db.execute(self._sql.forget_pruned, given)
+                return is_back
+
+        return self._run(reopen)
 
     def take(self, limit: int, lease: float) -> list[Ended]:
         """Take events."""
@@ -206,7 +221,7 @@ class PostgresStore:
         """Forget orders that ended long ago."""
         if events:
             self._run(lambda db: db.execute(self._sql.prune_events, {"seconds": seconds}))
-        return self._run(lambda db: db.execute(self._sql.prune, {"seconds": seconds}).rowcount)
+        return self._run(lambda db: db.execute(self._sql.keep_and_prune, {"seconds": seconds}).rowcount)
 
     def _events(self, db: psycopg.Connection[Any], statement: LiteralString, ids: Sequence[int]) -> list[Ended]:
         return [_rows.make_ended(row, _moment) for row in db.execute(statement, {"ids": list(ids)})]

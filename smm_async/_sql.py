@@ -55,6 +55,7 @@ SQLITE: Final = _holes(
     texts="(select value as number from json_each(@) where true)",
     news="select * from temp.smm_news",
     fill="",
+    compact="without rowid",
 )
 """Moments are seconds since 1970, and those of a statement are its parameter ``now``; lists are JSON."""
 
@@ -81,6 +82,7 @@ POSTGRES: Final = _holes(
             cast(:currency as text[]), cast(:kind as text[]))
         as given (order_id, claim, version, due_in, misses, status, state, charge, start_count, remains, currency, kind)""",
     fill="with (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02)",
+    compact="",
 )
 """Moments are the server's; lists are arrays."""
 
@@ -133,6 +135,15 @@ _TABLES: Final = (
         unique (order_id, version)
     )
     """,
+    # What is left of an order that was forgotten: it must not begin anew, with the keys that it had.
+    """
+    create table {schema}smm_pruned (
+        panel {ref} not null references {schema}smm_panel (id),
+        number text not null,
+        version integer not null,
+        primary key (panel, number)
+    ) {compact}
+    """,
 )
 
 _TRACKED: Final = """
@@ -147,6 +158,9 @@ _OF_PANEL: Final = "panel = (select id from {schema}smm_panel where name = :pane
 # The first due by the index: planned as `exists`, it was a pass over the whole table.
 _FIRST_DUE: Final = "(select min(due_at) from {schema}smm_order where panel = :id and ended_at is null)"
 _ENDED_SINCE: Final = "o.ended_at < {later:-:seconds}"
+_TO_PRUNE: Final = f"""
+    {_ENDED_SINCE} and not exists (select 1 from {{schema}}smm_event e where e.order_id = o.id)
+"""
 
 
 @attrs.frozen
@@ -160,11 +174,23 @@ class Statements:
         insert into {schema}smm_panel (name, turn, paused_until) values (:panel, {now}, {now})
         on conflict (name) do nothing
     """
+    # With an offset it is planned as what it is, a look for each number, and not as a pass over all that were forgotten.
     add: LiteralString = """
         insert into {schema}smm_order (panel, number, due_at, added_at, changed_at)
         select p.id, given.number, {now}, {now}, {now}
-        from {schema}smm_panel p, {texts::orders} as given where p.name = :panel
+        from {schema}smm_panel p, {texts::orders} as given
+        where p.name = :panel and not exists
+            (select 1 from {schema}smm_pruned t where t.panel = p.id and t.number = given.number limit 1 offset 0)
         on conflict (panel, number) do nothing
+    """
+    # Where a transaction that prunes does not hold up those that add: one that ended meanwhile was not seen.
+    take_back: LiteralString = f"""
+        delete from {{schema}}smm_order where id = any(array(
+            select (select o.id from {{schema}}smm_order o where o.panel = t.panel and o.number = t.number)
+            from {{texts::orders}} as given cross join lateral (
+                select * from {{schema}}smm_pruned where {_OF_PANEL} and number = given.number offset 0
+            ) as t
+        ))
     """
     look: LiteralString = """
         select p.id, {until:p.paused_until}, {until:p.turn},
@@ -241,6 +267,13 @@ class Statements:
         set ended_at = null, version = version + 1, claim = claim + 1, misses = 0, due_at = {{now}}, changed_at = {{now}}
         where number = :number and ended_at is not null and {_OF_PANEL}
     """
+    bring_back: LiteralString = f"""
+        insert into {{schema}}smm_order (panel, number, version, due_at, added_at, changed_at)
+        select panel, number, version + 1, {{now}}, {{now}}, {{now}} from {{schema}}smm_pruned
+        where number = :number and {_OF_PANEL}
+        on conflict (panel, number) do nothing
+    """
+    forget_pruned: LiteralString = f"delete from {{schema}}smm_pruned where number = :number and {_OF_PANEL}"
     take: LiteralString = """
         with free as (
             select id from {schema}smm_event where taken_until is null or taken_until <= {now}
@@ -270,9 +303,17 @@ class Statements:
         delete from {{schema}}smm_event where order_id in
             (select o.id from {{schema}}smm_order o where {_ENDED_SINCE})
     """
-    prune: LiteralString = f"""
-        delete from {{schema}}smm_order as o
-        where {_ENDED_SINCE} and not exists (select 1 from {{schema}}smm_event e where e.order_id = o.id)
+    # Two statements where nobody else can change anything between them, and one where somebody can.
+    keep_pruned: LiteralString = f"""
+        insert into {{schema}}smm_pruned (panel, number, version)
+        select o.panel, o.number, o.version from {{schema}}smm_order as o where {_TO_PRUNE}
+    """
+    prune: LiteralString = f"delete from {{schema}}smm_order as o where {_TO_PRUNE}"
+    keep_and_prune: LiteralString = f"""
+        with gone as (
+            delete from {{schema}}smm_order as o where {_TO_PRUNE} returning o.panel, o.number, o.version
+        )
+        insert into {{schema}}smm_pruned (panel, number, version) select panel, number, version from gone
     """
 
 

@@ -154,7 +154,12 @@ class SQLiteStore:
     def reopen(self, panel: str, order: str) -> bool:
         """Track an order that has ended again."""
         with self._transaction() as db:
-            return db.execute(_SQL.reopen, self._with_now(panel=panel, number=order)).rowcount > 0
+            given = self._with_now(panel=panel, number=order)
+            if db.execute(_SQL.reopen, given).rowcount:
+                return True
+            is_back = db.execute(_SQL.bring_back, given).rowcount > 0
+            db.execute(_SQL.forget_pruned, given)
+            return is_back
 
     def take(self, limit: int, lease: float) -> list[Ended]:
         """Take events."""
@@ -180,9 +185,12 @@ class SQLiteStore:
     def prune(self, seconds: float, *, events: bool = False) -> int:
         """Forget orders that ended long ago."""
         with self._transaction() as db:
+            # The same moment for all: what is kept of an order, and what goes, must be the same orders.
+            given = self._with_now(seconds=seconds)
             if events:
-                db.execute(_SQL.prune_events, self._with_now(seconds=seconds))
-            return db.execute(_SQL.prune, self._with_now(seconds=seconds)).rowcount
+                db.execute(_SQL.prune_events, given)
+            db.execute(_SQL.keep_pruned, given)
+            return db.execute(_SQL.prune, given).rowcount
 
     def _with_now(self, **parameters: Any) -> Mapping[str, Any]:
         return {"now": self._clock(), **parameters}

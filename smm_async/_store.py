@@ -176,7 +176,10 @@ class Store(Protocol):
         ...
 
     def add(self, panel: str, orders: Sequence[str]) -> int:
-        """Track orders from now on, and return how many are new; those that are known stay as they are."""
+        """Track orders from now on, and return how many are new.
+
+        Those that are known stay as they are, and those that were forgotten by `prune()` stay forgotten.
+        """
         ...
 
     def claim(self, panel: str, *, limit: int, batch: int, lease: float, ahead: float, horizon: float) -> Claim:
@@ -213,7 +216,7 @@ class Store(Protocol):
         ...
 
     def find(self, panel: str, orders: Sequence[str]) -> list[Tracked]:
-        """Return those of the orders that are tracked, or were."""
+        """Return those of the orders that are tracked, or were, unless they were forgotten."""
         ...
 
     def page(self, panel: str | None, *, after: int, limit: int, is_open: bool | None) -> list[tuple[int, Tracked]]:
@@ -221,7 +224,10 @@ class Store(Protocol):
         ...
 
     def reopen(self, panel: str, order: str) -> bool:
-        """Track an order that has ended again, as its next version, and return whether there is one."""
+        """Track an order that has ended again, as its next version, and return whether there is one.
+
+        That holds for one that was forgotten, too: of that, nothing is known but its version.
+        """
         ...
 
     def take(self, limit: int, lease: float) -> list[Ended]:
@@ -242,6 +248,8 @@ class Store(Protocol):
 
     def prune(self, seconds: float, *, events: bool = False) -> int:
         """Forget orders that ended so long ago and whose events were acknowledged; return how many.
+
+        That they have ended, and as which version, is kept for ever: otherwise they could be added, and end, anew.
 
         With ``events``, forget them even if nobody has acknowledged their events: for whoever uses ``on_record`` only.
         """

@@ -410,6 +410,33 @@ class StoreConformance:
             assert store.prune(50.0, events=True) == 1
             assert [tracked.order for tracked in store.find("alpha", ["1", "2", "3", "4"])] == ["3", "4"]
 
+    def test_forgotten_order_does_not_begin_anew(self) -> None:
+        """Added again it stays forgotten; opened again, it goes on with the version that its next end must have."""
+        with self._opened() as store:
+            store.add("alpha", ["1", "2"])
+            old = _claim(store).rows
+            _end(store, old)
+            self.advance(store, 100.0)
+            assert store.prune(50.0, events=True) == 2
+
+            assert [store.add("alpha", ["1", "2", "3"]), store.add("beta", ["1"])] == [1, 1]
+            assert [tracked.order for tracked in store.find("alpha", ["1", "2", "3"])] == ["3"]
+            assert [tracked.key for _, tracked in store.page(None, after=0, limit=9, is_open=None)] == [
+                "alpha/3",
+                "beta/1",
+            ]
+            assert [store.reopen("alpha", "1"), store.reopen("alpha", "1"), store.add("alpha", ["1"])] == [
+                True,
+                False,
+                0,
+            ]
+            assert _end(store, old) == set()
+            assert len(_end(store, [row for row in _claim(store).rows if row.order == "1"])) == 1
+            self.advance(store, 100.0)
+            assert [event.key for event in store.take(10, 0.0)] == ["alpha/1:2"]
+            assert store.prune(50.0, events=True) == 1
+            assert [store.reopen("alpha", "1"), store.find("alpha", ["1"])[0].version] == [True, 3]
+
     def test_what_no_table_can_hold_spoils_nothing(self) -> None:
         """A panel's strange words and numbers are made fit; the other orders of the claim are recorded with them."""
         with self._opened() as store:

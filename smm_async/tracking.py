@@ -179,7 +179,7 @@ class Tracker:
         await calls.run_shielded(self._store.close)
 
     async def add(self, panel: str, orders: Iterable[int | str]) -> int:
-        """Track orders from now on, and return how many are new. Harmless when repeated.
+        """Track orders from now on, and return how many are new. Harmless when repeated, even after `prune()`.
 
         Raises:
             ValueError: what cannot be an order id, or a panel's name.
@@ -309,7 +309,8 @@ class Tracker:
     async def prune(self, seconds: float, *, events: bool = False) -> int:
         """Forget orders that ended so long ago and whose events were acknowledged; return how many.
 
-        Until then they stay, and are not added again. Call it once a day, from one process.
+        What stays of each is its number, so that it is not added again; `reopen()` tracks it as the next version. Call
+        it once a day, from one process.
 
         Args:
             seconds: since they ended.

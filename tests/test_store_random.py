@@ -39,6 +39,9 @@ class Known:
     status: str | None = None
     is_open: bool = True
     due_at: float = 0.0
+    id: int | None = None
+    """The store's own number, once a claim has told it; forgotten and opened again, an order has another one."""
+    ended_at: float = 0.0
 
 
 class StoreMachine(RuleBasedStateMachine):
@@ -56,6 +59,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.store, self.advance = type(self).make()
         self.now = 0.0
         self.orders: dict[str, Known] = {}
+        self.forgotten: dict[str, int] = {}
         self.recorded: list[str] = []
         self.acknowledged: set[str] = set()
         self.delivered: set[str] = set()
@@ -68,7 +72,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     def put(self, orders):
         """Add orders to the store and the model."""
-        new = set(orders) - set(self.orders)
+        new = set(orders) - set(self.orders) - set(self.forgotten)
         assert self.store.add("alpha", orders) == len(new)
         self.orders |= {order: Known(due_at=self.now) for order in new}
 
@@ -94,6 +98,8 @@ class StoreMachine(RuleBasedStateMachine):
             assert known.due_at <= self.now + ahead + 5
             known.claim += 1
             known.due_at = self.now + lease
+            assert known.id in {row.id, None}
+            known.id = row.id
             assert (row.claim, row.version, row.status) == (known.claim, known.version, known.status)
         return claim.rows
 
@@ -120,14 +126,16 @@ class StoreMachine(RuleBasedStateMachine):
         accepted = self.store.record(news)
 
         for row in rows:
-            known = self.orders[row.order]
+            known = self.orders.get(row.order, Known(is_open=False))
             is_newest = row.claim == known.claim
-            expected = known.is_open and row.version == known.version and (end is EndKind.ENDED or is_newest)
+            is_same = (row.id, row.version) == (known.id, known.version)
+            expected = known.is_open and is_same and (end is EndKind.ENDED or is_newest)
             assert (row.id in accepted) == expected
             if expected:
                 known.status, known.due_at = status or known.status, self.now + due_in
                 known.is_open = end is None
                 if end is not None:
+                    known.ended_at = self.now
                     self.recorded.append(key_of(row.order, known.version))
 
     @rule(seconds=st.sampled_from([1, 12, 150]))
@@ -145,10 +153,40 @@ class StoreMachine(RuleBasedStateMachine):
     def open_again(self, order):
         """Open an order of the store and the model again, if it has ended."""
         known = self.orders.get(order)
-        can_be = known is not None and not known.is_open
+        can_be = order in self.forgotten if known is None else not known.is_open
         assert self.store.reopen("alpha", order) == can_be
-        if can_be:
+        if can_be and known is None:
+            self.orders[order] = Known(self.forgotten.pop(order) + 1, due_at=self.now)
+        elif can_be:
             known.is_open, known.version, known.claim, known.due_at = True, known.version + 1, known.claim + 1, self.now
+
+    # No time that passes is as long: a server's clock goes on by itself, a little.
+    @precondition(lambda self: self.recorded)
+    @rule(seconds=st.sampled_from([0.5, 100.5]), events=st.booleans())
+    def prune(self, seconds, events):
+        """Forget orders that have ended, with their events or not."""
+        self.forget(seconds, events)
+
+    def forget(self, seconds, events):
+        """Have the store and the model forget orders."""
+        old = [
+            (order, known)
+            for order, known in self.orders.items()
+            if not known.is_open and known.ended_at < self.now - seconds
+        ]
+        if events:
+            self.acknowledged |= {
+                key_of(order, version) for order, known in old for version in range(1, known.version + 1)
+            }
+        waiting = set(self.recorded) - self.acknowledged
+        gone = {
+            order: known.version
+            for order, known in old
+            if not any(key_of(order, version) in waiting for version in range(1, known.version + 1))
+        }
+        assert self.store.prune(seconds, events=events) == len(gone)
+        self.forgotten |= gone
+        self.orders = {order: known for order, known in self.orders.items() if order not in gone}
 
     @rule(target=taken, limit=st.integers(1, 3), lease=st.sampled_from([0, 10]))
     def take(self, limit, lease):
@@ -186,6 +224,7 @@ class StoreMachine(RuleBasedStateMachine):
             self.open_again(order)
             self.write_down(self.claimed(len(ORDERS), 1, 10, 0), "Completed", 0)
         assert len(set(self.recorded)) == len(self.recorded)
+        self.now += A_LONG_TIME
         self.advance(self.store, A_LONG_TIME)
         rest = {event.key for event in self.store.take(100, 0.0)}
         assert rest == set(self.recorded) - self.acknowledged
@@ -194,6 +233,9 @@ class StoreMachine(RuleBasedStateMachine):
         assert known == {order: (known.status, known.version) for order, known in self.orders.items()}
         claim = self.store.claim("alpha", limit=100, batch=100, lease=1, ahead=0, horizon=1e9)
         assert {row.order for row in claim.rows} == {order for order, known in self.orders.items() if known.is_open}
+        self.forget(0.5, events=True)
+        self.put(ORDERS)
+        assert {row.order for row in self.store.find("alpha", ORDERS)} == set(self.orders)
 
 
 def key_of(order, version):
@@ -245,6 +287,7 @@ def test_anything_may_happen_to_postgres(postgres_url, postgres_schema):
             schema = f'"{postgres_schema.replace(chr(34), chr(34) * 2)}"'
             db.execute(f"delete from {schema}.smm_event")
             db.execute(f"delete from {schema}.smm_order")
+            db.execute(f"delete from {schema}.smm_pruned")
         return store, lambda _, seconds: set_back(postgres_url, postgres_schema, seconds)
 
     check(make, examples=8, steps=25)
