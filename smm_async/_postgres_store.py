@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, LiteralString, TypeVar
@@ -16,6 +16,7 @@ from smm_async._store import (
     EndKind,
     News,
     OnRecord,
+    OnRecordError,
     PanelStats,
     StoreAwayError,
     StoreError,
@@ -67,7 +68,7 @@ class PostgresStore:
             dsn: such as ``postgresql://user@host/database``. What it leaves out comes from libpq's variables and files.
             schema: whose tables; it is made if it is not there.
             on_record: called as ``on_record(connection, ended)`` in the transaction that records ends. The connection
-                is psycopg's.
+                is psycopg's. All workers of a database need the same.
             prepare: whether statements are prepared; not behind PgBouncer in transaction mode.
 
         Raises:
@@ -157,8 +158,31 @@ class PostgresStore:
                 if ids:
                     db.execute(self._sql.put_events, {"ids": ids, "kind": kind.value})
             if self._on_record is not None and ended:
-                self._on_record(db, self._events(db, self._sql.new_events, ended))
+                self._hand_over(self._on_record, db, self._events(db, self._sql.new_events, ended))
         return accepted
+
+    def _hand_over(self, on_record: OnRecord, db: psycopg.Connection[Any], ended: list[Ended]) -> None:
+        """Call what handles ends, and look whether it has left the transaction as it was.
+
+        Raises:
+            OnRecordError: it has failed, or has ended the transaction.
+            StoreAwayError: the connection was lost meanwhile.
+        """
+        try:
+            on_record(db, ended)
+        except Exception as error:
+            undone = next((cause for cause in _causes(error) if isinstance(cause, self._undone)), None)
+            if undone is not None:
+                raise undone from None
+            if db.broken:
+                message = f"The database cannot be used for now: {error!r}"
+                raise StoreAwayError(message) from error
+            message = f"What handles ends has failed, and nothing was recorded: {error!r}"
+            raise OnRecordError(message) from error
+        # After an error that was swallowed, a commit would take everything back without a word.
+        if db.info.transaction_status != db.info.transaction_status.INTRANS:
+            message = "What handles ends has ended the transaction, or has had it fail: it must not commit or close."
+            raise OnRecordError(message)
 
     def reserve(self, panel: str, *, turns: int, interval: float, horizon: float) -> float | None:
         """Reserve turns to send requests."""
@@ -302,6 +326,13 @@ def _read_address(dsn: str) -> dict[str, Any]:
         # What is wrong with it is not said, for it may hold a password.
         message = "libpq does not understand the address of the database: postgresql://user:password@host/database."
         raise ValueError(message) from None
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Return an error and what has caused it: whoever queues jobs has errors of its own around the database's."""
+    while error is not None:
+        yield error
+        error = error.__cause__
 
 
 def _moment(moment: datetime) -> datetime:

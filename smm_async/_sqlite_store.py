@@ -8,7 +8,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -20,6 +20,7 @@ from smm_async._store import (
     EndKind,
     News,
     OnRecord,
+    OnRecordError,
     PanelStats,
     StoreAwayError,
     StoreError,
@@ -58,7 +59,8 @@ class SQLiteStore:
 
         Args:
             path: of a file of its own, not that of a journal.
-            on_record: called as ``on_record(connection, ended)`` in the transaction that records ends.
+            on_record: called as ``on_record(connection, ended)`` in the transaction that records ends. All workers of a
+                file need the same. A commit there, as by ``with connection:``, is refused as "not authorized".
             clock: seconds since 1970.
         """
         given = os.fspath(path)
@@ -124,7 +126,7 @@ class SQLiteStore:
                 ids = json.dumps([id_ for id_ in ended if ends[id_] is kind])
                 db.execute(_SQL.put_events, self._with_now(ids=ids, kind=kind.value))
             if self._on_record is not None and ended:
-                self._on_record(db, self._events(db, _SQL.new_events, ended))
+                _hand_over(self._on_record, db, self._events(db, _SQL.new_events, ended))
         return accepted
 
     def reserve(self, panel: str, *, turns: int, interval: float, horizon: float) -> float | None:
@@ -227,8 +229,41 @@ class SQLiteStore:
                 yield db
                 db.execute("commit")
             finally:
-                if db.in_transaction:
+                if _is_in_transaction(db):
                     db.execute("rollback")
+
+
+def _hand_over(on_record: OnRecord, db: sqlite3.Connection, ended: list[Ended]) -> None:
+    """Call what handles ends, and see to it that it leaves the transaction as it is.
+
+    Raises:
+        OnRecordError: it has failed, or has ended the transaction.
+    """
+    # So that `with connection:`, which commits, fails before anything is committed.
+    db.set_authorizer(_forbid_ends_of_transactions)
+    try:
+        on_record(db, ended)
+    except Exception as error:
+        message = f"What handles ends has failed, and nothing was recorded: {error!r}"
+        raise OnRecordError(message) from error
+    finally:
+        with suppress(sqlite3.ProgrammingError):
+            db.set_authorizer(None)
+    if not _is_in_transaction(db):
+        message = "What handles ends has ended the transaction: it must not commit, roll back or close."
+        raise OnRecordError(message)
+
+
+def _forbid_ends_of_transactions(action: int, *_: object) -> int:
+    return sqlite3.SQLITE_DENY if action == sqlite3.SQLITE_TRANSACTION else sqlite3.SQLITE_OK
+
+
+def _is_in_transaction(db: sqlite3.Connection) -> bool:
+    try:
+        return db.in_transaction
+    except sqlite3.ProgrammingError:
+        # Closed by whoever it was lent to.
+        return False
 
 
 def _check_tables(db: sqlite3.Connection, path: str) -> None:

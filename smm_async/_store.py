@@ -19,6 +19,7 @@ __all__ = [
     "Ended",
     "News",
     "OnRecord",
+    "OnRecordError",
     "PanelStats",
     "Store",
     "StoreAwayError",
@@ -36,6 +37,10 @@ class StoreError(Exception):
 
 class StoreAwayError(StoreError):
     """The store cannot be reached, or is busy, for now: nothing was changed, or it does no harm to do it again."""
+
+
+class OnRecordError(StoreError):
+    """What handles ends has failed, or has ended the transaction; ``__cause__`` is what it raised. Nothing was recorded."""
 
 
 class EndKind(enum.Enum):
@@ -153,7 +158,11 @@ class PanelStats:
 
 
 OnRecord: TypeAlias = Callable[[Any, list[Ended]], object]
-"""Called in the very transaction that records ends, with its connection. What it raises takes everything back."""
+"""Called in the very transaction that records ends, with its connection.
+
+What it raises takes everything back, and comes as `OnRecordError`; so does an error of the database that it swallows.
+It must not commit, roll back or close. Where the database undoes the transaction for another's sake, it is called again.
+"""
 
 
 class Store(Protocol):
@@ -201,6 +210,9 @@ class Store(Protocol):
 
         News is accepted of an open order of the same version, from its newest claim; that the panel says it has ended
         (`EndKind.ENDED`) is accepted from any. With an end goes its event, in the same transaction.
+
+        Raises:
+            OnRecordError: ends were handed over, and that failed: nothing was recorded.
         """
         ...
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any, Final
 
@@ -27,6 +27,7 @@ from smm_async.tracking import (
     EndKind,
     News,
     OnRecord,
+    OnRecordError,
     Poll,
     Store,
     StoreError,
@@ -481,13 +482,17 @@ class StoreConformance:
         with self._opened(take) as store:
             store.add("alpha", ["1"])
             rows = _claim(store).rows
-            with suppress(ArithmeticError):
+            causes: list[BaseException | None] = []
+            try:
                 _end(store, rows)
+            except OnRecordError as error:
+                causes.append(error.__cause__)
             before = store.take(10, 0.0)
             store.record([_news(rows[0], status="Pending", state="Pending")])
             _end(store, rows)
             _end(store, rows)
 
+            assert [type(cause) for cause in causes] == [ArithmeticError]
             assert (before, handed) == ([], ["alpha/1", "alpha/1"])
             assert len(store.take(10, 60.0)) == 1
 

@@ -10,7 +10,7 @@ import pytest
 import smm_async as smm
 from smm_async._sqlite_store import _SQL
 from smm_async._store_urls import store_at
-from smm_async.tracking import EndKind, News, PostgresStore, SQLiteStore, StoreAwayError, StoreError
+from smm_async.tracking import PostgresStore, SQLiteStore, StoreAwayError, StoreError
 from tests.databases import postgres_database, postgres_schema, postgres_url  # noqa: F401  fixtures
 
 
@@ -288,17 +288,10 @@ def test_undone_transaction_is_repeated(postgres, times, is_away):
 
 
 def test_other_errors_pass(postgres):
-    """A bug is no outage: what handles ends may have one, and nothing is recorded then."""
+    """A bug is no outage."""
 
     def call(db):
         raise ArithmeticError
 
     with pytest.raises(ArithmeticError):
         postgres._run(call)
-    postgres.add("alpha", ["1"])
-    postgres._on_record = lambda db, ended: db.execute("select * from nowhere")
-    row = claim(postgres)[0]
-    end = News(row.id, row.claim, row.version, 0.0, status="Completed", state="Completed", end=EndKind.ENDED)
-    with pytest.raises(Exception, match="nowhere"):
-        postgres.record([end])
-    assert postgres.take(1, 1.0) == []
