@@ -66,6 +66,7 @@ class PostgresStore:
 
         Args:
             dsn: such as ``postgresql://user@host/database``. What it leaves out comes from libpq's variables and files.
+                With standby servers: ``postgresql://user@one,two/database?target_session_attrs=read-write``.
             schema: whose tables; it is made if it is not there.
             on_record: called as ``on_record(connection, ended)`` in the transaction that records ends. The connection
                 is psycopg's. All workers of a database need the same.
@@ -81,7 +82,8 @@ class PostgresStore:
             message = f"PostgresStore needs psycopg: pip install 'smm_async[postgres]' ({error})"
             raise ImportError(message) from error
         self._error = psycopg.Error
-        self._away = (psycopg.OperationalError, psycopg.InterfaceError)
+        self._no_primary = psycopg.errors.ReadOnlySqlTransaction
+        self._away = (psycopg.OperationalError, psycopg.InterfaceError, self._no_primary)
         self._undone = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
         self._address: dict[str, Any] = {**_OPTIONS, **_read_address(dsn)}
         self._schema = schema
@@ -98,13 +100,17 @@ class PostgresStore:
 
     def open(self) -> None:
         """Connect, and make the tables if there are none."""
-        self._is_open = True
+        was_open, self._is_open = self._is_open, True
         try:
             self._run(self._check_tables)
-        except self._error as error:
-            # Such as rights that are missing, or a server that only reads.
-            message = f"There can be no tracked orders in schema {self._schema}: {error}"
-            raise StoreError(message) from error
+        except Exception as error:
+            if not was_open:
+                self.close()
+            if isinstance(error, self._error):
+                # Such as rights that are missing.
+                message = f"There can be no tracked orders in schema {self._schema}: {error}"
+                raise StoreError(message) from error
+            raise
 
     def close(self) -> None:
         """Disconnect."""
@@ -289,6 +295,10 @@ class PostgresStore:
         db = db or self._connect()
         try:
             yield db
+        except self._no_primary:
+            # After a failover, whoever is connected to what was the primary must look for the one that is.
+            db.close()
+            raise
         finally:
             self._put_back(db)
 

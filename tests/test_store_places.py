@@ -258,6 +258,46 @@ def test_lost_connections_are_made_again(postgres, postgres_url):
     assert postgres.add("alpha", ["1"]) == 1
 
 
+def test_server_that_became_a_standby_is_away(postgres):
+    """A server that only reads is no primary any more: no connection to it is used again."""
+    with postgres._connection() as one, postgres._connection() as two:
+        one.execute("set default_transaction_read_only = on")
+        two.execute("set default_transaction_read_only = on")
+
+    with pytest.raises(StoreAwayError, match="read-only"):
+        postgres.add("alpha", ["1"])
+
+    assert (one.closed, two.closed, postgres._idle) == (True, True, [])
+    assert postgres.add("alpha", ["1"]) == 1
+
+
+def test_standby_without_tables_is_away(postgres_url, postgres_schema):
+    """Where tables cannot be made because the server only reads, there may be a primary later."""
+    import psycopg  # noqa: PLC0415  an extra
+
+    options = "-c default_transaction_read_only=on"
+    store = PostgresStore(psycopg.conninfo.make_conninfo(postgres_url, options=options), schema=postgres_schema)
+
+    with pytest.raises(StoreAwayError, match="read-only"):
+        store.open()
+
+
+def test_server_with_another_version_leaves_nothing_open(postgres, postgres_url, postgres_schema):
+    """A store that was refused is not open, and holds no connection; one that is open stays so, whatever comes later."""
+    with postgres._connection() as db:
+        db.execute(f"""update "{postgres_schema.replace('"', '""')}".smm_schema set version = 7""")
+    other = PostgresStore(postgres_url, schema=postgres_schema)
+
+    for store in (other, postgres):
+        with pytest.raises(StoreError, match="version 7"):
+            store.open()
+
+    assert other._idle == []
+    with pytest.raises(StoreError, match="is not open"):
+        other.add("alpha", ["1"])
+    assert postgres.add("alpha", ["1"]) == 1
+
+
 def test_connection_lent_while_closing_is_closed(postgres):
     """What is given back to a closed store is disconnected."""
     with postgres._connection() as db:
