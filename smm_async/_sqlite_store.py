@@ -37,6 +37,9 @@ _PUT_NEWS: Final = f"insert into temp.smm_news values ({', '.join('?' * len(_row
 _OLDEST: Final = (3, 35)
 # Others of this machine may be writing; each of their transactions takes milliseconds.
 _BUSY_SECONDS: Final = 5.0
+_BUSY_PAUSE: Final = 0.05
+# A store is called in worker threads, where nothing else can wait.
+_sleep: Final = time.sleep  # noqa: TID251
 _MEMORY: Final = ":memory:"
 _IS_THERE: Final = "select name from sqlite_schema where name in ('smm_schema', 'smm_order')"
 
@@ -201,11 +204,10 @@ class SQLiteStore:
         return [_rows.make_ended(row, _moment) for row in db.execute(statement, {"ids": json.dumps(list(ids))})]
 
     def _connect(self) -> sqlite3.Connection:
-        db = sqlite3.connect(self._path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        db = sqlite3.connect(self._path, timeout=0, isolation_level=None, check_same_thread=False)
         try:
-            db.execute("pragma synchronous = full")
-            db.execute("pragma fullfsync = on")
-            db.execute("pragma journal_mode = wal")
+            _make_durable(db)
+            db.execute(f"pragma busy_timeout = {int(_BUSY_SECONDS * 1000)}")
             db.execute("pragma temp_store = memory")
             db.execute(_NEWS_TABLE)
             db.execute("begin immediate")
@@ -231,6 +233,27 @@ class SQLiteStore:
             finally:
                 if _is_in_transaction(db):
                     db.execute("rollback")
+
+
+def _make_durable(db: sqlite3.Connection) -> None:
+    """Have a connection without a timeout write to a log beside the file, and from there to the disk.
+
+    Of those that begin a log with a new file at once, one succeeds, and SQLite refuses the others however long they would
+    wait: they try again.
+    """
+    pauses = int(_BUSY_SECONDS / _BUSY_PAUSE)
+    while True:
+        try:
+            db.execute("pragma synchronous = full")
+            db.execute("pragma fullfsync = on")
+            db.execute("pragma journal_mode = wal")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or not pauses:
+                raise
+        else:
+            return
+        pauses -= 1
+        _sleep(_BUSY_PAUSE)
 
 
 def _hand_over(on_record: OnRecord, db: sqlite3.Connection, ended: list[Ended]) -> None:

@@ -8,7 +8,7 @@ import threading
 import pytest
 
 import smm_async as smm
-from smm_async._sqlite_store import _SQL
+from smm_async._sqlite_store import _SQL, _make_durable
 from smm_async._store_urls import store_at
 from smm_async.tracking import PostgresStore, SQLiteStore, StoreAwayError, StoreError
 from tests.databases import postgres_database, postgres_schema, postgres_url  # noqa: F401  fixtures
@@ -107,6 +107,67 @@ def test_file_that_somebody_locks_is_away(tmp_path, monkeypatch):
     assert store.add("alpha", ["1"]) == 1
     other.close()
     store.close()
+
+
+def test_new_file_may_be_made_by_many_at_once(tmp_path):
+    """Processes that start at the same time make one file, and none of them finds it locked."""
+    stores = [SQLiteStore(tmp_path / "orders.db") for _ in range(8)]
+    barrier = threading.Barrier(len(stores))
+
+    def start(store):
+        barrier.wait()
+        store.open()
+
+    threads = [threading.Thread(target=start, args=(store,)) for store in stores]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert [store.add("alpha", ["1"]) for store in stores] == [1, *[0] * 7]
+    for store in stores:
+        store.close()
+
+
+@pytest.mark.parametrize("is_released", [True, False])
+def test_file_that_is_being_made_is_waited_for(tmp_path, monkeypatch, is_released):
+    """Who finds a new file locked tries again for a while; one that stays locked is away."""
+    other = sqlite3.connect(tmp_path / "orders.db", isolation_level=None)
+    other.execute("begin exclusive")
+    pauses = []
+
+    def sleep(seconds):
+        pauses.append(seconds)
+        if is_released and len(pauses) == 2:
+            other.execute("rollback")
+
+    monkeypatch.setattr("smm_async._sqlite_store._sleep", sleep)
+    store = SQLiteStore(tmp_path / "orders.db")
+
+    if is_released:
+        store.open()
+        assert (store.add("alpha", ["1"]), len(pauses)) == (1, 2)
+    else:
+        with pytest.raises(StoreAwayError, match="locked"):
+            store.open()
+        assert sum(pauses) == pytest.approx(5.0)
+    store.close()
+    other.close()
+
+
+def test_disk_that_fails_is_not_waited_for(monkeypatch):
+    """What no waiting mends is said at once."""
+
+    class Failing:
+        def execute(self, statement):
+            error = sqlite3.OperationalError("disk I/O error")
+            error.sqlite_errorcode = sqlite3.SQLITE_IOERR
+            raise error
+
+    monkeypatch.setattr("smm_async._sqlite_store._sleep", None)
+
+    with pytest.raises(sqlite3.OperationalError, match="disk"):
+        _make_durable(Failing())
 
 
 def test_reading_waits_for_nobody_who_writes(tmp_path, monkeypatch):
