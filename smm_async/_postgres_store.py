@@ -119,17 +119,18 @@ class PostgresStore:
 
     def add(self, panel: str, orders: Sequence[str]) -> int:
         """Track orders, and return how many are new."""
-        self._run(lambda db: db.execute(self._sql.put_panel, {"panel": panel}))
-        return sum(self._add({"panel": panel, "orders": part}) for part in chunks(orders))
 
-    def _add(self, given: Mapping[str, Any]) -> int:
-        return self._run(lambda db: self._add_part(db, given))
+        def add(db: psycopg.Connection[Any]) -> int:
+            with db.transaction():
+                db.execute(self._sql.put_panel, {"panel": panel})
+                return sum(self._add_part(db, {"panel": panel, "orders": part}) for part in chunks(orders))
+
+        return self._run(add)
 
     def _add_part(self, db: psycopg.Connection[Any], given: Mapping[str, Any]) -> int:
-        with db.transaction():
-            added = db.execute(self._sql.add, given).rowcount
-            # Where somebody prunes meanwhile, it has waited for them, and they may have left nothing to meet.
-            return added and added - db.execute(self._sql.take_back, given).rowcount
+        added = db.execute(self._sql.add, given).rowcount
+        # Where somebody prunes meanwhile, it has waited for them, and they may have left nothing to meet.
+        return added and added - db.execute(self._sql.take_back, given).rowcount
 
     def claim(self, panel: str, *, limit: int, batch: int, lease: float, ahead: float, horizon: float) -> Claim:
         """Take due orders."""
@@ -230,8 +231,9 @@ class PostgresStore:
         """Take events."""
 
         def take(db: psycopg.Connection[Any]) -> list[Ended]:
-            taken = db.execute(self._sql.take, {"limit": limit, "lease": lease}).fetchall()
-            return self._events(db, self._sql.events, [id_ for (id_,) in taken]) if taken else []
+            with db.transaction():
+                taken = db.execute(self._sql.take, {"limit": limit, "lease": lease}).fetchall()
+                return self._events(db, self._sql.events, [id_ for (id_,) in taken]) if taken else []
 
         return self._run(take)
 
@@ -249,9 +251,14 @@ class PostgresStore:
 
     def prune(self, seconds: float, *, events: bool = False) -> int:
         """Forget orders that ended long ago."""
-        if events:
-            self._run(lambda db: db.execute(self._sql.prune_events, {"seconds": seconds}))
-        return self._run(lambda db: db.execute(self._sql.keep_and_prune, {"seconds": seconds}).rowcount)
+
+        def prune(db: psycopg.Connection[Any]) -> int:
+            with db.transaction():
+                if events:
+                    db.execute(self._sql.prune_events, {"seconds": seconds})
+                return db.execute(self._sql.keep_and_prune, {"seconds": seconds}).rowcount
+
+        return self._run(prune)
 
     def _events(self, db: psycopg.Connection[Any], statement: LiteralString, ids: Sequence[int]) -> list[Ended]:
         return [_rows.make_ended(row, _moment) for row in db.execute(statement, {"ids": list(ids)})]

@@ -36,7 +36,7 @@ class StoreError(Exception):
 
 
 class StoreAwayError(StoreError):
-    """The store cannot be reached, or is busy, for now: nothing was changed, or it does no harm to do it again."""
+    """The store cannot be reached, or is busy, for now: nothing was changed, or all of it and it does no harm again."""
 
 
 class OnRecordError(StoreError):
@@ -168,8 +168,9 @@ It must not commit, roll back or close. Where the database undoes the transactio
 class Store(Protocol):
     """Keeps orders, whose turn it is to be looked up, and the events of their ends.
 
-    All methods are synchronous and may be called from several threads at a time. Each is one transaction: done, or not
-    begun. They raise `StoreAwayError` for what may be tried again. Time is the store's own, one clock for all workers.
+    All methods are synchronous and may be called from several threads at a time. What each changes, it changes in one
+    transaction: all of it, or nothing. They raise `StoreAwayError` for what may be tried again. Time is the store's own,
+    one clock for all workers.
     """
 
     def open(self) -> None:

@@ -74,6 +74,17 @@ def own_database(postgres_url):
             db.execute(f"drop database {name} with (force)")
 
 
+def wait_for_waiting(db, condition, count):
+    """Wait until so many others of the application wait for a lock."""
+    statement = f"select count(*) from pg_stat_activity where application_name = 'smm_async' and {condition}"
+    give_up_at = time.monotonic() + 10
+    while db.execute(statement, {}).fetchone()[0] < count:
+        assert time.monotonic() < give_up_at
+        time.sleep(0.01)
+        # What a transaction sees of the others' activity stays as it was.
+        db.execute("select pg_stat_clear_snapshot()")
+
+
 @contextmanager
 def running_redis(folder):
     """Run a Redis server of its own on a free port, and yield its address."""

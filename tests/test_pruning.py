@@ -1,7 +1,6 @@
 """What was forgotten stays forgotten: it is not added anew, whoever adds it, and looking for it stays cheap."""
 
 import threading
-import time
 
 import anyio
 import pytest
@@ -9,7 +8,7 @@ import pytest
 import smm_async as smm
 from smm_async._sqlite_store import _SQL
 from smm_async.tracking import PostgresStore, SQLiteStore
-from tests.databases import postgres_schema, postgres_url  # noqa: F401  fixtures
+from tests.databases import postgres_schema, postgres_url, wait_for_waiting  # noqa: F401  fixtures
 from tests.trackers import DONE, Answering, scene
 
 FORGOTTEN = 20_000
@@ -66,17 +65,6 @@ def test_order_that_is_pruned_meanwhile_is_not_added(postgres):
 
     assert added == [1]
     assert [tracked.order for tracked in store.find("alpha", ["1", "2"])] == ["2"]
-
-
-def wait_for_waiting(db, condition, count):
-    """Wait until so many others of the application wait for a lock."""
-    statement = f"select count(*) from pg_stat_activity where application_name = 'smm_async' and {condition}"
-    give_up_at = time.monotonic() + 10
-    while db.execute(statement, {}).fetchone()[0] < count:
-        assert time.monotonic() < give_up_at
-        time.sleep(0.01)
-        # What a transaction sees of the others' activity stays as it was.
-        db.execute("select pg_stat_clear_snapshot()")
 
 
 def test_adding_looks_up_what_was_forgotten_on_sqlite():

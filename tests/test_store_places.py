@@ -1,4 +1,4 @@
-"""Where stores are: what is no store is refused with a reason, and what is away is told from what is wrong."""
+"""SQLite stores and their addresses: what is no store is refused with a reason, what is away is told from what is wrong."""
 
 import re
 import sqlite3
@@ -10,8 +10,7 @@ import pytest
 import smm_async as smm
 from smm_async._sqlite_store import _SQL, _make_durable
 from smm_async._store_urls import store_at
-from smm_async.tracking import PostgresStore, SQLiteStore, StoreAwayError, StoreError
-from tests.databases import postgres_database, postgres_schema, postgres_url  # noqa: F401  fixtures
+from smm_async.tracking import EndKind, News, SQLiteStore, StoreAwayError, StoreError
 
 
 def claim(store):
@@ -194,7 +193,7 @@ def test_old_sqlite_is_refused(monkeypatch):
         SQLiteStore().open()
 
 
-@pytest.mark.parametrize("name", ["look", "claim", "record", "put_events", "take"])
+@pytest.mark.parametrize("name", ["look", "claim", "record", "put_events"])
 def test_work_looks_at_no_more_than_it_takes(name):
     """What a worker does again and again goes by an index, and never over all orders."""
     store = SQLiteStore()
@@ -207,6 +206,44 @@ def test_work_looks_at_no_more_than_it_takes(name):
     assert plan
     assert [step for step in plan if step.startswith(("SCAN o", "SCAN smm_order", "SCAN p"))] == []
     store.close()
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        lambda store, ends: store.add("alpha", ["1", "new"]),
+        lambda store, ends: claim(store),
+        lambda store, ends: store.record(ends[-3:]),
+        lambda store, ends: store.take(10, 60.0),
+    ],
+    ids=["add", "claim", "record", "take"],
+)
+def test_work_is_the_same_however_much_there_is(work):
+    """The engine takes as many steps for some orders of very many as for some of a few."""
+    efforts = []
+    for count in (40, 2000):
+        store = SQLiteStore()
+        store.open()
+        store.add("alpha", [str(number) for number in range(count)])
+        rows = store.claim("alpha", limit=count, batch=count, lease=0, ahead=0, horizon=60).rows
+        ends = [News(row.id, row.claim, row.version, 0.0, status="Completed", end=EndKind.ENDED) for row in rows]
+        # A third is forgotten, and a third has ended.
+        store.record(ends[: count // 3])
+        store.prune(0.0, events=True)
+        store.record(ends[count // 3 : count // 3 * 2])
+        efforts.append(steps_of(store, work, ends))
+        store.close()
+
+    assert efforts[0] == efforts[1] > 10
+
+
+def steps_of(store, work, ends):
+    """Return how many steps SQLite takes for some work."""
+    steps = []
+    store._db.set_progress_handler(lambda: steps.append(1), 1)
+    work(store, ends)
+    store._db.set_progress_handler(None, 0)
+    return len(steps)
 
 
 def test_addresses_name_stores(tmp_path):
@@ -223,176 +260,3 @@ def test_missing_driver_names_the_remedy(monkeypatch):
 
     with pytest.raises(ImportError, match=r"pip install 'smm_async\[postgres\]'"):
         store_at("postgresql://somewhere/orders")
-
-
-def test_repr_shows_no_address(postgres_url):
-    """The address of a database may hold a password."""
-    assert repr(store_at("postgresql://me:secret@host/db")) == "<smm_async.tracking.PostgresStore public>"
-
-
-def test_address_that_is_none_is_refused_and_not_shown(postgres_url):
-    """What libpq does not understand is said without the address, which may hold a password."""
-    with pytest.raises(ValueError, match="does not understand the address") as caught:
-        store_at("postgresql://me:secret@host:port:port/db?x")
-
-    assert "secret" not in f"{caught.value!r} {caught.value.__cause__!r}"
-
-
-def test_server_that_is_not_there_is_away(postgres_url):
-    """A database that cannot be reached may be there later; the message says what is wrong."""
-    with pytest.raises(StoreAwayError, match="cannot be used for now"):
-        PostgresStore("postgresql://127.0.0.1:1/orders?connect_timeout=2").open()
-
-
-@pytest.fixture
-def postgres(postgres_url, postgres_schema):
-    """Return an open store in a real server."""
-    store = PostgresStore(postgres_url, schema=postgres_schema, prepare=False)
-    store.open()
-    yield store
-    store.close()
-
-
-def test_second_worker_finds_the_tables(postgres, postgres_url, postgres_schema):
-    """Workers that start at the same time make the tables once."""
-    stores = [PostgresStore(postgres_url, schema=postgres_schema) for _ in range(4)]
-    threads = [threading.Thread(target=store.open) for store in stores]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-    assert [store.add("alpha", ["1"]) for store in stores] == [1, 0, 0, 0]
-    for store in stores:
-        store.close()
-
-
-def test_tables_go_into_the_public_schema(postgres_database):
-    """By default the tables stand where everything stands."""
-    import psycopg  # noqa: PLC0415  an extra
-
-    store = PostgresStore(postgres_database)
-    store.open()
-    store.close()
-    with psycopg.connect(postgres_database) as db:
-        assert db.execute("select version from public.smm_schema").fetchall() == [(1,)]
-
-
-def test_place_without_rights_is_refused(postgres_database):
-    """Who may not make tables is told so in a message, not by an exception of the driver."""
-    import psycopg  # noqa: PLC0415  an extra
-
-    with psycopg.connect(postgres_database, autocommit=True) as db:
-        db.execute("drop role if exists smm_nobody")
-        db.execute("create role smm_nobody")
-    try:
-        store = PostgresStore(psycopg.conninfo.make_conninfo(postgres_database, options="-c role=smm_nobody"))
-        with pytest.raises(StoreError, match="permission denied for schema public"):
-            store.open()
-        store.close()
-    finally:
-        with psycopg.connect(postgres_database, autocommit=True) as db:
-            db.execute("drop role smm_nobody")
-
-
-def test_lost_connections_are_made_again(postgres, postgres_url):
-    """A connection that the server has ended is an outage of one call; the others that were idle go with it."""
-    import psycopg  # noqa: PLC0415  an extra
-
-    barrier = threading.Barrier(2)
-
-    def hold():
-        with postgres._connection():
-            barrier.wait()
-
-    thread = threading.Thread(target=hold)
-    thread.start()
-    hold()
-    thread.join()
-    assert len(postgres._idle) == 2
-    pids = [db.info.backend_pid for db in postgres._idle]
-    with psycopg.connect(postgres_url, autocommit=True) as db:
-        db.execute("select pg_terminate_backend(pid, 5000) from unnest(%s::int[]) as ended (pid)", [pids])
-
-    with pytest.raises(StoreAwayError):
-        postgres.add("alpha", ["1"])
-    assert postgres.add("alpha", ["1"]) == 1
-
-
-def test_server_that_became_a_standby_is_away(postgres):
-    """A server that only reads is no primary any more: no connection to it is used again."""
-    with postgres._connection() as one, postgres._connection() as two:
-        one.execute("set default_transaction_read_only = on")
-        two.execute("set default_transaction_read_only = on")
-
-    with pytest.raises(StoreAwayError, match="read-only"):
-        postgres.add("alpha", ["1"])
-
-    assert (one.closed, two.closed, postgres._idle) == (True, True, [])
-    assert postgres.add("alpha", ["1"]) == 1
-
-
-def test_standby_without_tables_is_away(postgres_url, postgres_schema):
-    """Where tables cannot be made because the server only reads, there may be a primary later."""
-    import psycopg  # noqa: PLC0415  an extra
-
-    options = "-c default_transaction_read_only=on"
-    store = PostgresStore(psycopg.conninfo.make_conninfo(postgres_url, options=options), schema=postgres_schema)
-
-    with pytest.raises(StoreAwayError, match="read-only"):
-        store.open()
-
-
-def test_server_with_another_version_leaves_nothing_open(postgres, postgres_url, postgres_schema):
-    """A store that was refused is not open, and holds no connection; one that is open stays so, whatever comes later."""
-    with postgres._connection() as db:
-        db.execute(f"""update "{postgres_schema.replace('"', '""')}".smm_schema set version = 7""")
-    other = PostgresStore(postgres_url, schema=postgres_schema)
-
-    for store in (other, postgres):
-        with pytest.raises(StoreError, match="version 7"):
-            store.open()
-
-    assert other._idle == []
-    with pytest.raises(StoreError, match="is not open"):
-        other.add("alpha", ["1"])
-    assert postgres.add("alpha", ["1"]) == 1
-
-
-def test_connection_lent_while_closing_is_closed(postgres):
-    """What is given back to a closed store is disconnected."""
-    with postgres._connection() as db:
-        postgres.close()
-
-    assert db.closed
-
-
-@pytest.mark.parametrize(("times", "is_away"), [(2, False), (3, True)])
-def test_undone_transaction_is_repeated(postgres, times, is_away):
-    """What the server undoes for another's sake is done again, and given up as away when that goes on."""
-    import psycopg  # noqa: PLC0415  an extra
-
-    calls = []
-
-    def call(db):
-        calls.append(db)
-        if len(calls) <= times:
-            raise psycopg.errors.DeadlockDetected
-        return "done"
-
-    if is_away:
-        with pytest.raises(StoreAwayError):
-            postgres._run(call)
-    else:
-        assert postgres._run(call) == "done"
-    assert len(calls) == 3
-
-
-def test_other_errors_pass(postgres):
-    """A bug is no outage."""
-
-    def call(db):
-        raise ArithmeticError
-
-    with pytest.raises(ArithmeticError):
-        postgres._run(call)
