@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from smm_async.tracking import PostgresStore, SQLiteStore, Store
+from smm_async.tracking import OnRecord, PostgresStore, SQLiteStore, Store
 
 __all__ = ["store_at"]
 
@@ -12,7 +12,7 @@ _SQLITE: Final = "sqlite:///"
 _POSTGRES: Final = ("postgresql://", "postgres://")
 
 
-def store_at(url: str) -> Store:
+def store_at(url: str, on_record: OnRecord | None = None) -> Store:
     """Return the store at an address; it is not opened.
 
     Raises:
@@ -20,9 +20,9 @@ def store_at(url: str) -> Store:
         ImportError: what it needs is not installed.
     """
     if url.startswith(_SQLITE) and len(url) > len(_SQLITE):
-        return SQLiteStore(url.removeprefix(_SQLITE))
+        return SQLiteStore(url.removeprefix(_SQLITE), on_record=on_record)
     if url.startswith(_POSTGRES):
-        return PostgresStore(url)
+        return PostgresStore(url, on_record=on_record)
     # It may hold a password.
     message = "A store is sqlite:///orders.db, sqlite:////absolute/path.db or postgresql://user@host/database."
     raise ValueError(message)

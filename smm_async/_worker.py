@@ -21,6 +21,7 @@ from rich.live import Live
 import smm_async as smm
 from smm_async._cli_panel import SettingsError, find_panel
 from smm_async._figures import Figures, make_lines, make_table
+from smm_async._on_record import find_handler
 from smm_async._signals import stop_signals
 from smm_async._store_urls import store_at
 from smm_async.tracking import PanelStats, Poll, StoreAwayError, StoreError, Tracker
@@ -56,6 +57,7 @@ def worker(
     pace: Annotated[float | None, Parameter(validator=Number(gt=0))] = None,
     max_in_flight: Annotated[int, Parameter(validator=Number(gte=1))] = 8,
     seconds: Annotated[float | None, Parameter(validator=Number(gt=0))] = None,
+    on_record: str | None = None,
 ) -> int:
     """Look up tracked orders until it is stopped. Any number of workers share a store.
 
@@ -74,11 +76,13 @@ def worker(
         pace: Requests a second to each panel, among all workers.
         max_in_flight: Requests to a panel on their way at the same time, of this worker.
         seconds: Leave after so long, for whoever is started again by a schedule.
+        on_record: A function, as MODULE:FUNCTION, that is called with the connection and the ends in the transaction that
+            records them. All workers of a store need the same.
     """
     try:
         limits: dict[str, Any] = {"budget": budget, "max_in_flight": max_in_flight}
         poll = Poll(shortest=shortest, factor=factor, longest=longest)
-        place = store_at(store)
+        place = store_at(store, None if on_record is None else find_handler(on_record))
         clients = {name: find_panel(name, address, **limits) for name, address in map(_split, panel)}
         figures = Figures()
         tracker = Tracker(place, clients, poll=poll, lease=lease, pace=pace, observe=figures.note)

@@ -5,6 +5,7 @@ import io
 import logging
 import os
 import signal
+import sys
 import threading
 import time
 
@@ -129,6 +130,25 @@ def test_worker_leaves_after_its_time(arguments, store):
     assert main([*arguments, "--seconds", "0.05"]) == 0
 
 
+def test_worker_hands_ends_over(arguments, store, tmp_path, monkeypatch):
+    """A function of the current folder does its work in the transaction that records ends."""
+    (tmp_path / "billing.py").write_text(
+        "def bill(connection, ended):\n"
+        "    connection.execute('create table if not exists bill (number text unique)')\n"
+        "    connection.executemany('insert into bill values (?)', [[event.key] for event in ended])\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+
+    runs = 0
+    # More than once: the folder may be among those of modules already.
+    while runs < 2 or not has_ended(store)():
+        assert main([*arguments, "--seconds", "0.05", "--on-record", "billing:bill"]) == 0
+        runs += 1
+
+    assert store._db.execute("select count(*) from bill").fetchone() == (30,)
+
+
 def test_worker_without_signals_works(arguments, store, monkeypatch):
     """Where a loop cannot wait for signals, the worker runs without."""
 
@@ -154,6 +174,11 @@ def test_worker_without_signals_works(arguments, store, monkeypatch):
         (["--shortest", "5"], "longest must be at least shortest"),
         (["--lease", "10"], "longer than 30 s"),
         (["--panel", "alpha=http://panel.example/"], "https"),
+        (["--on-record", "os.path.join"], "--on-record is MODULE:FUNCTION"),
+        (["--on-record", "nowhere:bill"], "'nowhere:bill' cannot be imported: ModuleNotFoundError"),
+        (["--on-record", "os:bill"], "cannot be imported: AttributeError"),
+        (["--on-record", "os:sep"], "is no function"),
+        (["--on-record", "anyio:sleep"], "is no function"),
     ],
     ids=lambda value: value[1] if isinstance(value, list) else "",
 )
