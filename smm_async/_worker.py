@@ -5,11 +5,12 @@ from __future__ import annotations
 import functools
 import logging
 import math
+import random
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
 import anyio
 import attrs
@@ -33,6 +34,8 @@ _LOG: Final = logging.getLogger("smm_async.worker")
 _FAILED: Final = 1
 _MISUSED: Final = 2
 _STOPPED: Final = 130
+_FIRST_BACKOFF: Final = 0.25
+_LONGEST_BACKOFF: Final = 10.0
 _REDRAW_SECONDS: Final = 0.5
 _LINE_SECONDS: Final = 10.0
 # It reads every order: not more often than anybody needs it, and for no more than a hundredth of the time, since all
@@ -42,6 +45,7 @@ _STATS_SHARE: Final = 0.01
 
 StoreUrl = Annotated[str, Parameter(env_var="SMM_STORE")]
 Seconds = Annotated[float, Parameter(validator=Number(gt=0))]
+Signals: TypeAlias = AsyncIterator[signal.Signals]
 
 
 def worker(
@@ -61,7 +65,8 @@ def worker(
 ) -> int:
     """Look up tracked orders until it is stopped. Any number of workers share a store.
 
-    A signal lets it record what is on its way, and leave; a second one ends it at once.
+    A signal lets it record what is on its way, and leave; a second one ends it at once. While the store cannot be reached,
+    it is tried again.
 
     Args:
         store: Where the orders are: sqlite:///orders.db or postgresql://user@host/database.
@@ -108,44 +113,93 @@ def _split(text: str) -> tuple[str, str]:
 async def _work(tracker: Tracker, clients: Mapping[str, smm.Client], figures: Figures, seconds: float | None) -> int:
     """Return the exit code."""
     console = Console(highlight=False)
+    if not console.is_terminal:
+        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    show = functools.partial(_show_live if console.is_terminal else _log_lines, tracker, figures, console)
+    stop_at = math.inf if seconds is None else anyio.current_time() + seconds
+    caught: list[signal.Signals] = []
     async with AsyncExitStack() as stack:
         for client in clients.values():
             await stack.enter_async_context(client)
+        signals = stack.enter_context(stop_signals())
         try:
-            await stack.enter_async_context(tracker)
+            await _enter(tracker, stack, stop_at, signals, caught)
         except StoreError as error:
             sys.stderr.write(f"{error}\n")
             return _FAILED
-        if not console.is_terminal:
-            logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-        show = functools.partial(_show_live if console.is_terminal else _log_lines, tracker, figures, console)
-        return await _run(tracker, functools.partial(show, list(clients)), seconds)
-
-
-async def _run(tracker: Tracker, show: Callable[[], Coroutine[Any, Any, None]], seconds: float | None) -> int:
-    caught: list[signal.Signals] = []
-    with stop_signals() as signals:
-        async with anyio.create_task_group() as group:
-            if signals is not None:
-                group.start_soon(_stop_at_signal, signals, tracker, group.cancel_scope, caught)
-            if seconds is not None:
-                group.start_soon(_stop_after, seconds, tracker)
-            group.start_soon(show)
-            await tracker.run()
-            group.cancel_scope.cancel()
+        if not caught:
+            await _run(tracker, functools.partial(show, list(clients)), stop_at, signals, caught)
     return _STOPPED if signal.SIGINT in caught else 0
 
 
-async def _stop_after(seconds: float, tracker: Tracker) -> None:
-    await anyio.sleep(seconds)
+async def _enter(
+    tracker: Tracker, stack: AsyncExitStack, stop_at: float, signals: Signals | None, caught: list[signal.Signals]
+) -> None:
+    """Open the tracker, unless a signal comes before.
+
+    Raises:
+        StoreError: its store cannot be used, or cannot be reached in time.
+    """
+    failures: list[Exception] = []
+    async with anyio.create_task_group() as group:
+        if signals is not None:
+            group.start_soon(_cancel_at_signal, signals, group.cancel_scope, caught)
+        try:
+            await _open(tracker, stack, stop_at)
+        except Exception as error:  # noqa: BLE001  out of the group it would come in a group
+            failures.append(error)
+        group.cancel_scope.cancel()
+    if failures:
+        raise failures[0]
+
+
+async def _open(tracker: Tracker, stack: AsyncExitStack, stop_at: float) -> None:
+    """Open the tracker as soon as its store can be reached."""
+    rng = random.Random()  # noqa: S311  no secret is drawn
+    backoff = _FIRST_BACKOFF
+    while True:
+        try:
+            await stack.enter_async_context(tracker)
+        except StoreAwayError as error:
+            seconds = backoff * rng.uniform(0.5, 1.0)
+            if anyio.current_time() + seconds >= stop_at:
+                raise
+            _LOG.warning("Tried again in %.1f seconds: %s", seconds, error)
+            await anyio.sleep(seconds)
+            backoff = min(2 * backoff, _LONGEST_BACKOFF)
+        else:
+            return
+
+
+async def _cancel_at_signal(signals: Signals, scope: anyio.CancelScope, caught: list[signal.Signals]) -> None:
+    caught.append(await anext(signals))
+    scope.cancel()
+
+
+async def _run(
+    tracker: Tracker,
+    show: Callable[[], Coroutine[Any, Any, None]],
+    stop_at: float,
+    signals: Signals | None,
+    caught: list[signal.Signals],
+) -> None:
+    async with anyio.create_task_group() as group:
+        if signals is not None:
+            group.start_soon(_stop_at_signal, signals, tracker, group.cancel_scope, caught)
+        if stop_at < math.inf:
+            group.start_soon(_stop_at, stop_at, tracker)
+        group.start_soon(show)
+        await tracker.run()
+        group.cancel_scope.cancel()
+
+
+async def _stop_at(moment: float, tracker: Tracker) -> None:
+    await anyio.sleep_until(moment)
     tracker.stop()
 
 
 async def _stop_at_signal(
-    signals: AsyncIterator[signal.Signals],
-    tracker: Tracker,
-    scope: anyio.CancelScope,
-    caught: list[signal.Signals],
+    signals: Signals, tracker: Tracker, scope: anyio.CancelScope, caught: list[signal.Signals]
 ) -> None:
     async for signum in signals:
         if caught:

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import logging
+import math
 import os
 import signal
 import sys
@@ -213,6 +214,72 @@ def test_store_that_is_no_store_is_said(arguments, tmp_path, capsys):
 
     assert main(arguments) == 1
     assert "is no store" in capsys.readouterr().err
+
+
+class Away(SQLiteStore):
+    """A store that cannot be reached the first times."""
+
+    def __init__(self, *args, times=math.inf, **options):
+        super().__init__(*args, **options)
+        self.times = times
+        self.tried = 0
+
+    def open(self):
+        """Fail, or open."""
+        self.tried += 1
+        if self.tried <= self.times:
+            raise StoreAwayError("The database cannot be used for now: it sleeps.")
+        super().open()
+
+
+@pytest.fixture
+def away(monkeypatch):
+    """Return what puts a store that is away into the place of all."""
+
+    def put(**options):
+        store = Away(**options)
+        monkeypatch.setattr(_worker, "store_at", lambda url, on_record: store)
+        return store
+
+    monkeypatch.setattr(_worker, "_FIRST_BACKOFF", 0.001)
+    monkeypatch.setattr(_worker, "_LONGEST_BACKOFF", 0.01)
+    return put
+
+
+@BACKENDS
+def test_worker_waits_for_a_store_that_is_away(backend, arguments, away, monkeypatch, caplog):
+    """A worker that is started before its database says so, tries again, and works."""
+    ran = []
+
+    async def run(self):
+        ran.append(await self.stats())
+
+    monkeypatch.setattr(Tracker, "run", run)
+    store = away(times=3)
+
+    assert main([*arguments, "--backend", backend]) == 0
+
+    assert (store.tried, ran) == (4, [[]])
+    assert caplog.text.count("it sleeps") == 3
+
+
+@BACKENDS
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+def test_worker_that_waits_for_its_store_can_be_stopped(backend, signum, code, arguments, away):
+    """A signal ends the waiting."""
+    store = away()
+
+    with stopped_when(lambda: store.tried > 3, signum):
+        assert main([*arguments, "--backend", backend]) == code
+
+
+@BACKENDS
+def test_worker_has_no_time_to_wait(backend, arguments, away, capsys):
+    """Who is started again by a schedule waits for the store no longer than it would work."""
+    away()
+
+    assert main([*arguments, "--backend", backend, "--seconds", "0.02"]) == 1
+    assert "it sleeps" in capsys.readouterr().err
 
 
 async def test_figures_add_up():
