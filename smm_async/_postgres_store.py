@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, LiteralString, TypeVar
+from typing import TYPE_CHECKING, Any, Final, LiteralString
 
 from smm_async import _rows
+from smm_async._postgres_connections import Connections
 from smm_async._sql import POSTGRES, VERSION, make_statements, quote_name
 from smm_async._store import (
     Claim,
@@ -29,22 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ["PostgresStore"]
 
-T = TypeVar("T")
-
 # Any number that nobody else is likely to lock: workers that start at the same time make the tables one by one.
 _LOCK: Final = "select pg_advisory_xact_lock(7653829104)"
-# Unless the address says otherwise. Without them a call would wait for hours for a machine that has vanished.
-_OPTIONS: Final = {
-    "application_name": "smm_async",
-    "connect_timeout": 10,
-    "tcp_user_timeout": 30_000,
-    # For one that vanishes while it works on what it has got.
-    "keepalives_idle": 30,
-    "keepalives_interval": 10,
-    "keepalives_count": 3,
-}
-# A deadlock, or two transactions that could not be one after the other: the server has undone one, and it is repeated.
-_ATTEMPTS: Final = 3
 
 
 class PostgresStore:
@@ -76,23 +61,10 @@ class PostgresStore:
             ImportError: psycopg is not installed.
             ValueError: libpq does not understand the address.
         """
-        try:
-            import psycopg  # noqa: PLC0415  an extra
-        except ImportError as error:
-            message = f"PostgresStore needs psycopg: pip install 'smm_async[postgres]' ({error})"
-            raise ImportError(message) from error
-        self._error = psycopg.Error
-        self._no_primary = psycopg.errors.ReadOnlySqlTransaction
-        self._away = (psycopg.OperationalError, psycopg.InterfaceError, self._no_primary)
-        self._undone = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
-        self._address: dict[str, Any] = {**_OPTIONS, **_read_address(dsn)}
+        self._connections = Connections(dsn, prepare=prepare)
         self._schema = schema
         self._sql = make_statements(POSTGRES, f"{quote_name(schema)}.", r"%(\1)s")
         self._on_record = on_record
-        self._prepare_after = 5 if prepare else None
-        self._lock = threading.Lock()
-        self._idle: list[psycopg.Connection[Any]] = []
-        self._is_open = False
 
     def __repr__(self) -> str:
         # The address may hold a password.
@@ -100,13 +72,13 @@ class PostgresStore:
 
     def open(self) -> None:
         """Connect, and make the tables if there are none."""
-        was_open, self._is_open = self._is_open, True
+        was_open, self._connections.is_open = self._connections.is_open, True
         try:
-            self._run(self._check_tables)
+            self._connections.run(self._check_tables)
         except Exception as error:
             if not was_open:
                 self.close()
-            if isinstance(error, self._error):
+            if isinstance(error, self._connections.error):
                 # Such as rights that are missing.
                 message = f"There can be no tracked orders in schema {self._schema}: {error}"
                 raise StoreError(message) from error
@@ -114,8 +86,7 @@ class PostgresStore:
 
     def close(self) -> None:
         """Disconnect."""
-        self._is_open = False
-        self._drop_idle()
+        self._connections.close()
 
     def add(self, panel: str, orders: Sequence[str]) -> int:
         """Track orders, and return how many are new."""
@@ -125,7 +96,7 @@ class PostgresStore:
                 db.execute(self._sql.put_panel, {"panel": panel})
                 return sum(self._add_part(db, {"panel": panel, "orders": part}) for part in chunks(orders))
 
-        return self._run(add)
+        return self._connections.run(add)
 
     def _add_part(self, db: psycopg.Connection[Any], given: Mapping[str, Any]) -> int:
         added = db.execute(self._sql.add, given).rowcount
@@ -144,7 +115,7 @@ class PostgresStore:
             given = {"id": look[0], "limit": most, "lease": lease, "ahead": ahead}
             return _rows.make_claim(look, db.execute(self._sql.claim, given).fetchall())
 
-        return self._run(claim)
+        return self._connections.run(claim)
 
     def record(self, news: Sequence[News]) -> set[int]:
         """Write down news, and the events of ends with it."""
@@ -152,7 +123,7 @@ class PostgresStore:
         rows = [_rows.news_values(part) for part in sorted(news, key=lambda part: part.id)]
         columns = {name: [row[place] for row in rows] for place, name in enumerate(_rows.NEWS)}
         ends = {part.id: part.end for part in news if part.end is not None}
-        return self._run(lambda db: self._record(db, columns, ends))
+        return self._connections.run(lambda db: self._record(db, columns, ends))
 
     def _record(
         self, db: psycopg.Connection[Any], columns: Mapping[str, list[Any]], ends: Mapping[int, EndKind]
@@ -178,7 +149,7 @@ class PostgresStore:
         try:
             on_record(db, ended)
         except Exception as error:
-            undone = next((cause for cause in _causes(error) if isinstance(cause, self._undone)), None)
+            undone = next((cause for cause in _causes(error) if isinstance(cause, self._connections.undone)), None)
             if undone is not None:
                 raise undone from None
             if db.broken:
@@ -194,23 +165,23 @@ class PostgresStore:
     def reserve(self, panel: str, *, turns: int, interval: float, horizon: float) -> float | None:
         """Reserve turns to send requests."""
         given = {"panel": panel, "turns": turns, "interval": float(interval), "horizon": horizon}
-        row = self._run(lambda db: db.execute(self._sql.reserve, given).fetchone())
+        row = self._connections.run(lambda db: db.execute(self._sql.reserve, given).fetchone())
         return None if row is None else row[0] - turns * interval
 
     def pause(self, panel: str, seconds: float) -> None:
         """Let nobody claim orders of a panel for a while."""
-        self._run(lambda db: db.execute(self._sql.pause, {"panel": panel, "seconds": seconds}))
+        self._connections.run(lambda db: db.execute(self._sql.pause, {"panel": panel, "seconds": seconds}))
 
     def find(self, panel: str, orders: Sequence[str]) -> list[Tracked]:
         """Return some orders."""
         given = {"panel": panel, "orders": sorted(set(orders))}
-        rows = self._run(lambda db: db.execute(self._sql.find, given).fetchall())
+        rows = self._connections.run(lambda db: db.execute(self._sql.find, given).fetchall())
         return [_rows.make_tracked(row, _moment) for row in rows]
 
     def page(self, panel: str | None, *, after: int, limit: int, is_open: bool | None) -> list[tuple[int, Tracked]]:
         """Return tracked orders, part by part."""
         given = {"panel": panel, "after": after, "limit": limit, "open": None if is_open is None else int(is_open)}
-        rows = self._run(lambda db: db.execute(self._sql.page, given).fetchall())
+        rows = self._connections.run(lambda db: db.execute(self._sql.page, given).fetchall())
         return [(row[14], _rows.make_tracked(row, _moment)) for row in rows]
 
     def reopen(self, panel: str, order: str) -> bool:
@@ -225,7 +196,7 @@ class PostgresStore:
                 db.execute(self._sql.forget_pruned, given)
                 return is_back
 
-        return self._run(reopen)
+        return self._connections.run(reopen)
 
     def take(self, limit: int, lease: float) -> list[Ended]:
         """Take events."""
@@ -235,19 +206,21 @@ class PostgresStore:
                 taken = db.execute(self._sql.take, {"limit": limit, "lease": lease}).fetchall()
                 return self._events(db, self._sql.events, [id_ for (id_,) in taken]) if taken else []
 
-        return self._run(take)
+        return self._connections.run(take)
 
     def ack(self, ids: Sequence[int]) -> None:
         """Forget events."""
-        self._run(lambda db: db.execute(self._sql.ack, {"ids": sorted(ids)}))
+        self._connections.run(lambda db: db.execute(self._sql.ack, {"ids": sorted(ids)}))
 
     def release(self, ids: Sequence[int]) -> None:
         """Give events back."""
-        self._run(lambda db: db.execute(self._sql.release, {"ids": sorted(ids)}))
+        self._connections.run(lambda db: db.execute(self._sql.release, {"ids": sorted(ids)}))
 
     def stats(self) -> list[PanelStats]:
         """Return the figures of each panel."""
-        return [_rows.make_stats(row) for row in self._run(lambda db: db.execute(self._sql.stats).fetchall())]
+        return [
+            _rows.make_stats(row) for row in self._connections.run(lambda db: db.execute(self._sql.stats).fetchall())
+        ]
 
     def prune(self, seconds: float, *, events: bool = False) -> int:
         """Forget orders that ended long ago."""
@@ -258,7 +231,7 @@ class PostgresStore:
                     db.execute(self._sql.prune_events, {"seconds": seconds})
                 return db.execute(self._sql.keep_and_prune, {"seconds": seconds}).rowcount
 
-        return self._run(prune)
+        return self._connections.run(prune)
 
     def _events(self, db: psycopg.Connection[Any], statement: LiteralString, ids: Sequence[int]) -> list[Ended]:
         return [_rows.make_ended(row, _moment) for row in db.execute(statement, {"ids": list(ids)})]
@@ -275,74 +248,6 @@ class PostgresStore:
                     db.execute(table)
                 db.execute(self._sql.put_version, {"version": VERSION})
             _rows.check_version(f"schema {self._schema}", db.execute(self._sql.version).fetchall())
-
-    def _run(self, call: Callable[[psycopg.Connection[Any]], T]) -> T:
-        try:
-            return self._repeat(call)
-        except self._away as error:
-            message = f"The database cannot be used for now: {error}"
-            raise StoreAwayError(message) from error
-
-    def _repeat(self, call: Callable[[psycopg.Connection[Any]], T]) -> T:
-        """Return what ``call`` makes of a connection, repeated where the server has undone it for another's sake."""
-        for _ in range(_ATTEMPTS - 1):
-            with suppress(*self._undone), self._connection() as db:
-                return call(db)
-        with self._connection() as db:
-            return call(db)
-
-    @contextmanager
-    def _connection(self) -> Generator[psycopg.Connection[Any], None, None]:
-        """Lend a connection that nobody else uses, an idle one if there is one."""
-        if not self._is_open:
-            message = f"{self!r} is not open."
-            raise StoreError(message)
-        with self._lock:
-            db = self._idle.pop() if self._idle else None
-        db = db or self._connect()
-        try:
-            yield db
-        except self._no_primary:
-            # After a failover, whoever is connected to what was the primary must look for the one that is.
-            db.close()
-            raise
-        finally:
-            self._put_back(db)
-
-    def _put_back(self, db: psycopg.Connection[Any]) -> None:
-        if db.closed:
-            # The others that were idle meanwhile are as dead, most likely.
-            self._drop_idle()
-        elif self._is_open:
-            with self._lock:
-                self._idle.append(db)
-        else:
-            db.close()
-
-    def _connect(self) -> psycopg.Connection[Any]:
-        import psycopg  # noqa: PLC0415  an extra
-
-        db = psycopg.connect(**self._address, autocommit=True)
-        db.prepare_threshold = self._prepare_after
-        return db
-
-    def _drop_idle(self) -> None:
-        with self._lock:
-            idle, self._idle = self._idle, []
-        for db in idle:
-            db.close()
-
-
-def _read_address(dsn: str) -> dict[str, Any]:
-    from psycopg import ProgrammingError  # noqa: PLC0415  an extra
-    from psycopg.conninfo import conninfo_to_dict  # noqa: PLC0415  an extra
-
-    try:
-        return conninfo_to_dict(dsn)
-    except ProgrammingError:
-        # What is wrong with it is not said, for it may hold a password.
-        message = "libpq does not understand the address of the database: postgresql://user:password@host/database."
-        raise ValueError(message) from None
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -95,15 +95,15 @@ def test_lost_connections_are_made_again(postgres, postgres_url):
     barrier = threading.Barrier(2)
 
     def hold():
-        with postgres._connection():
+        with postgres._connections.lend():
             barrier.wait()
 
     thread = threading.Thread(target=hold)
     thread.start()
     hold()
     thread.join()
-    assert len(postgres._idle) == 2
-    pids = [db.info.backend_pid for db in postgres._idle]
+    assert len(postgres._connections.idle) == 2
+    pids = [db.info.backend_pid for db in postgres._connections.idle]
     with psycopg.connect(postgres_url, autocommit=True) as db:
         db.execute("select pg_terminate_backend(pid, 5000) from unnest(%s::int[]) as ended (pid)", [pids])
 
@@ -114,14 +114,14 @@ def test_lost_connections_are_made_again(postgres, postgres_url):
 
 def test_server_that_became_a_standby_is_away(postgres):
     """A server that only reads is no primary any more: no connection to it is used again."""
-    with postgres._connection() as one, postgres._connection() as two:
+    with postgres._connections.lend() as one, postgres._connections.lend() as two:
         one.execute("set default_transaction_read_only = on")
         two.execute("set default_transaction_read_only = on")
 
     with pytest.raises(StoreAwayError, match="read-only"):
         postgres.add("alpha", ["1"])
 
-    assert (one.closed, two.closed, postgres._idle) == (True, True, [])
+    assert (one.closed, two.closed, postgres._connections.idle) == (True, True, [])
     assert postgres.add("alpha", ["1"]) == 1
 
 
@@ -138,7 +138,7 @@ def test_standby_without_tables_is_away(postgres_url, postgres_schema):
 
 def test_server_with_another_version_leaves_nothing_open(postgres, postgres_url, postgres_schema):
     """A store that was refused is not open, and holds no connection; one that is open stays so, whatever comes later."""
-    with postgres._connection() as db:
+    with postgres._connections.lend() as db:
         db.execute(f"""update "{postgres_schema.replace('"', '""')}".smm_schema set version = 7""")
     other = PostgresStore(postgres_url, schema=postgres_schema)
 
@@ -146,7 +146,7 @@ def test_server_with_another_version_leaves_nothing_open(postgres, postgres_url,
         with pytest.raises(StoreError, match="version 7"):
             store.open()
 
-    assert other._idle == []
+    assert other._connections.idle == []
     with pytest.raises(StoreError, match="is not open"):
         other.add("alpha", ["1"])
     assert postgres.add("alpha", ["1"]) == 1
@@ -154,7 +154,7 @@ def test_server_with_another_version_leaves_nothing_open(postgres, postgres_url,
 
 def test_connection_lent_while_closing_is_closed(postgres):
     """What is given back to a closed store is disconnected."""
-    with postgres._connection() as db:
+    with postgres._connections.lend() as db:
         postgres.close()
 
     assert db.closed
@@ -175,9 +175,9 @@ def test_undone_transaction_is_repeated(postgres, times, is_away):
 
     if is_away:
         with pytest.raises(StoreAwayError):
-            postgres._run(call)
+            postgres._connections.run(call)
     else:
-        assert postgres._run(call) == "done"
+        assert postgres._connections.run(call) == "done"
     assert len(calls) == 3
 
 
@@ -188,7 +188,7 @@ def test_other_errors_pass(postgres):
         raise ArithmeticError
 
     with pytest.raises(ArithmeticError):
-        postgres._run(call)
+        postgres._connections.run(call)
 
 
 def test_orders_are_added_all_or_none(postgres, monkeypatch):
