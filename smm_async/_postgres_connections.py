@@ -113,6 +113,8 @@ class Connections:
 
         db = psycopg.connect(**self._address, autocommit=True)
         db.prepare_threshold = self._prepare_after
+        # Whatever the server's default is: what follows a wait for others must see what they have done.
+        db.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
         return db
 
     def _drop_idle(self) -> None:

@@ -39,7 +39,9 @@ def postgres(postgres_url, postgres_schema):
     """Return an open store in a real server, and a connection beside it."""
     import psycopg  # noqa: PLC0415  an extra
 
-    store = PostgresStore(postgres_url, schema=postgres_schema)
+    # Not the usual one, in which a transaction would not see what others have done while it waited for them.
+    options = r"-c default_transaction_isolation=repeatable\ read"
+    store = PostgresStore(psycopg.conninfo.make_conninfo(postgres_url, options=options), schema=postgres_schema)
     store.open()
     with psycopg.connect(postgres_url) as db:
         yield store, db
