@@ -50,7 +50,7 @@ def _context():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(
-        ["anyio._backends._asyncio", "anyio._backends._trio", "attrs", "cattrs", "httpx", "rich"]
+        ["anyio._backends._asyncio", "anyio._backends._trio", "attrs", "cattrs", "httpx", "rich", "trio.testing"]
     )
     return context
 
