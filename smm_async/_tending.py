@@ -198,6 +198,7 @@ class Tending:
         except ClosedError as error:
             work.failures.append(error)
             self.wake()
+            await self._give_back(claim.rows)
         except Exception as error:  # noqa: BLE001  a bug, of whoever handles ends maybe: the rows come back by themselves
             self._note_trouble(error)
         finally:

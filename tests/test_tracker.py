@@ -303,6 +303,16 @@ async def test_closed_client_ends_the_work(how):
             await (at.tracker.run() if how == "run" else at.tracker.tend("alpha", seconds=10))
 
 
+async def test_closed_client_gives_back_what_was_claimed():
+    """Whoever works with another client has the orders at once, as they were, not after the lease."""
+    async with scene(Answering(default=smm.ClosedError("closed")), orders=[1]) as at:
+        with pytest.raises(smm.ClosedError):
+            await at.tracker.run()
+        left = await find(at)
+
+        assert (left.misses, left.due_at.timestamp() <= at.store.clock()) == (0, True)
+
+
 async def test_bug_in_the_work_is_raised_bare():
     """What should never happen leaves in no group, either."""
     client = Answering()
