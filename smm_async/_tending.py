@@ -5,9 +5,8 @@ from __future__ import annotations
 import functools
 import logging
 import math
-import random
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Final, Protocol, TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, Protocol
 
 import anyio
 import anyio.abc
@@ -15,16 +14,15 @@ import attrs
 
 from smm_async._calls_to_store import Calls, Wakeup
 from smm_async._news import Answer, Health, count_errors, news_of, returned
-from smm_async._poll import Poll
-from smm_async._reports import Change, Claimed, LookedUp, Observation, Paused, Slice, StoreAway
-from smm_async._store import Claim, Due, News, StoreAwayError
+from smm_async._recording import Recorder
+from smm_async._reports import Change, Claimed, LookedUp, Paused, Slice
+from smm_async._store import Claim, Due, News
+from smm_async._tending_settings import Settings
 from smm_async.errors import AccountError, ClosedError, InvalidKeyError, SmmError
 from smm_async.models import OrderId, OrderStatus
 from smm_async.panels import Panel
 
-__all__ = ["Client", "Settings", "Tending"]
-
-T = TypeVar("T")
+__all__ = ["Client", "Tending"]
 
 _LOG: Final = logging.getLogger("smm_async")
 
@@ -33,8 +31,6 @@ _CLAIMS_AT_ONCE: Final = 3
 _REQUESTS_PER_CLAIM: Final = 10
 # Workers that wait for the same order would otherwise all come at the same instant, and share one batch.
 _SPREAD_SECONDS: Final = 0.25
-_FIRST_BACKOFF: Final = 0.25
-_LONGEST_BACKOFF: Final = 10.0
 
 
 class Client(Protocol):
@@ -55,24 +51,6 @@ class Client(Protocol):
         ...
 
 
-@attrs.frozen(kw_only=True)
-class Settings:
-    """What holds for all panels of a tracker."""
-
-    poll: Poll
-    lease: float
-    ahead: float
-    idle: float
-    max_misses: int | None
-    window: float
-    """For how many seconds to try to record what was heard, before it is dropped: it was only read."""
-    horizon: float
-    """How many seconds ahead a turn may be reserved, so that its answer comes within the lease."""
-    rng: random.Random
-    observe: Callable[[Observation], object] | None
-    publish: Callable[[Sequence[Change]], object]
-
-
 class Tending:
     """Looks up what is due at one panel."""
 
@@ -84,7 +62,7 @@ class Tending:
         self._settings = settings
         self._interval = None if pace is None else 1 / pace
         self._health = Health()
-        self._troubles = 0
+        self._recorder = Recorder(name, calls, settings)
         self._is_stopping = False
         self._wakeup = Wakeup()
 
@@ -135,8 +113,8 @@ class Tending:
         if claim.rows:
             group.start_soon(self._serve, claim, work)
             # Where nothing can be recorded, more claims would only be lookups for nothing.
-            if self._troubles:
-                await self._sleep(self._backoff(), work, alarm)
+            if self._recorder.troubles:
+                await self._sleep(self._recorder.backoff(), work, alarm)
             return
         work.slots.release()
         is_far = claim.wait is None or anyio.current_time() + claim.wait >= work.until
@@ -160,8 +138,8 @@ class Tending:
                 horizon=settings.horizon / 2,
             )
         except Exception as error:  # noqa: BLE001  a worker lives on, whatever the store says
-            self._note_trouble(error)
-            return Claim(wait=self._backoff())
+            self._recorder.note_trouble(error)
+            return Claim(wait=self._recorder.backoff())
         return claim
 
     def _batch(self) -> int:
@@ -188,19 +166,19 @@ class Tending:
         began_at = anyio.current_time()
         answers: Mapping[str, Answer] = {}
         changes: Sequence[Change] = ()
-        self._observe(Claimed(self._name, len(claim.rows), claim.lag))
+        self._settings.report(Claimed(self._name, len(claim.rows), claim.lag))
         try:
             answers = await self._look_up(claim.rows)
             changes = await self._write_down(claim.rows, answers)
         except anyio.get_cancelled_exc_class():
-            await self._give_back(claim.rows)
+            await self._recorder.give_back(claim.rows)
             raise
         except ClosedError as error:
             work.failures.append(error)
             self.wake()
-            await self._give_back(claim.rows)
+            await self._recorder.give_back(claim.rows)
         except Exception as error:  # noqa: BLE001  a bug, of whoever handles ends maybe: the rows come back by themselves
-            self._note_trouble(error)
+            self._recorder.note_trouble(error)
         finally:
             work.slots.release()
             if work.until != math.inf:
@@ -208,7 +186,7 @@ class Tending:
         ended = sum(change.end is not None for change in changes)
         work.orders += len(answers)
         work.ended += ended
-        self._observe(
+        self._settings.report(
             LookedUp(
                 panel=self._name,
                 claimed=len(claim.rows),
@@ -273,13 +251,13 @@ class Tending:
 
     async def _pause(self, seconds: float, error: SmmError) -> None:
         _LOG.warning("Panel %r is left alone for %.0f seconds: %s", self._name, seconds, error)
-        await self._repeat(functools.partial(self._store.pause, self._name, seconds))
-        self._observe(Paused(self._name, seconds, error))
+        await self._recorder.repeat(functools.partial(self._store.pause, self._name, seconds))
+        self._settings.report(Paused(self._name, seconds, error))
 
     async def _write_down(self, rows: Sequence[Due], answers: Mapping[str, Answer]) -> list[Change]:
         """Record the answers, give back what was not asked for, and return what is new."""
         news = [self._news(row, answers.get(row.order)) for row in rows]
-        accepted = await self._repeat(functools.partial(self._store.record, news)) or set[int]()
+        accepted = await self._recorder.repeat(functools.partial(self._store.record, news)) or set[int]()
         changes: list[Change] = []
         for row, part in zip(rows, news, strict=True):
             if part.id in accepted and row.order in answers:
@@ -293,51 +271,6 @@ class Tending:
             return returned(row)
         lot = settings.rng.random()
         return news_of(row, answer, poll=settings.poll, max_misses=settings.max_misses, lot=lot)
-
-    async def _repeat(self, call: Callable[[], T]) -> T | None:
-        """Return what a call of the store returns, tried for a while; ``None`` if the store stays away.
-
-        What is on its way to the store is not cancelled.
-        """
-        give_up_at = anyio.current_time() + self._settings.window
-        while True:
-            try:
-                result = await self._calls.run_shielded(call)
-            except StoreAwayError as error:
-                self._note_trouble(error)
-                if anyio.current_time() >= give_up_at:
-                    return None
-            else:
-                self._troubles = 0
-                return result
-            await anyio.sleep(self._backoff())
-
-    async def _give_back(self, rows: Sequence[Due]) -> None:
-        """Let others look up what was claimed, at once. If that fails, they can after the lease."""
-        try:
-            await self._calls.run_shielded(self._store.record, [returned(row) for row in rows])
-        except Exception as error:  # noqa: BLE001  as above
-            self._note_trouble(error)
-
-    def _note_trouble(self, error: Exception) -> None:
-        self._troubles += 1
-        if isinstance(error, StoreAwayError):
-            _LOG.warning("Panel %r: %s", self._name, error)
-        else:
-            _LOG.error("Panel %r: what was claimed is not recorded.", self._name, exc_info=error)
-        self._observe(StoreAway(self._name, error))
-
-    def _backoff(self) -> float:
-        seconds = min(_FIRST_BACKOFF * 2.0 ** min(self._troubles - 1, 64), _LONGEST_BACKOFF)
-        return seconds * self._settings.rng.uniform(0.5, 1.0)
-
-    def _observe(self, observation: Observation) -> None:
-        if self._settings.observe is None:
-            return
-        try:
-            self._settings.observe(observation)
-        except Exception:  # noqa: BLE001  looking must not change what is looked at
-            _LOG.exception("What observes a tracker has failed.")
 
 
 @attrs.define

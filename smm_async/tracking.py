@@ -38,7 +38,8 @@ from smm_async._store import (
     StoreError,
     Tracked,
 )
-from smm_async._tending import Client, Settings, Tending
+from smm_async._tending import Client, Tending
+from smm_async._tending_settings import Settings
 from smm_async.journal import EntryState, Journal
 
 __all__ = [

@@ -388,7 +388,7 @@ async def test_panel_that_is_down_is_paused_and_asked_for_little():
 
 async def test_claims_go_on_when_the_store_is_back(monkeypatch):
     """A store that is away for a while is asked again, and it is told."""
-    monkeypatch.setattr("smm_async._tending._FIRST_BACKOFF", 0.001)
+    monkeypatch.setattr("smm_async._recording._FIRST_BACKOFF", 0.001)
     async with scene(Answering(default=DONE), orders=[1]) as at:
         at.store.failures["claim"] = [AWAY, AWAY]
         with anyio.fail_after(10):
@@ -400,7 +400,7 @@ async def test_claims_go_on_when_the_store_is_back(monkeypatch):
 
 async def test_answers_are_kept_while_the_store_is_away(monkeypatch):
     """What was heard is recorded when the store is back, without asking the panel again."""
-    monkeypatch.setattr("smm_async._tending._FIRST_BACKOFF", 0.001)
+    monkeypatch.setattr("smm_async._recording._FIRST_BACKOFF", 0.001)
     async with scene(Answering(default=DONE), orders=[1]) as at:
         at.store.failures["record"] = [AWAY, AWAY]
         done = await at.tracker.tend("alpha", seconds=60)
@@ -411,9 +411,8 @@ async def test_answers_are_kept_while_the_store_is_away(monkeypatch):
 async def test_answers_are_dropped_when_the_store_stays_away():
     """After a while what was heard is dropped, for it was only read; the lease gives the orders back."""
     async with scene(orders=[1], poll=SLOW) as at:
-        at.tracker._settings = None
-        for tending in at.tracker._tendings.values():
-            tending._settings = attrs.evolve(tending._settings, window=0.0)
+        recorder = at.tracker._tendings["alpha"]._recorder
+        recorder._settings = attrs.evolve(recorder._settings, window=0.0)
         at.store.failures["record"] = [AWAY]
         done = await at.tracker.tend("alpha", seconds=60)
 
