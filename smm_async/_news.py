@@ -21,7 +21,7 @@ from smm_async.errors import (
 )
 from smm_async.models import OrderStatus
 
-__all__ = ["Answer", "Health", "count_errors", "news_of", "returned"]
+__all__ = ["Answer", "Health", "count_errors", "news_of", "put_off", "returned"]
 
 Answer: TypeAlias = OrderStatus | SmmError
 
@@ -69,6 +69,17 @@ def _heard(due: Due, answer: OrderStatus, poll: Poll, lot: float) -> News:
 def returned(due: Due) -> News:
     """Return what gives an order back as it was, for somebody else to look up at once."""
     return News(due.id, due.claim, due.version, 0.0, misses=due.misses)
+
+
+def put_off(due: Due, news: News, *, poll: Poll, lot: float) -> News:
+    """Return news of an end without the end, where that cannot be recorded now.
+
+    The word is kept, so that the order comes again after a share of the time since its end was first heard: the longer
+    it has failed, the later.
+    """
+    silence = due.silence if news.status in (None, due.status) else 0.0
+    later = poll.delay_after_failures(1, silence, lot=lot)
+    return attrs.evolve(news, due_in=max(news.due_in, later), end=None)
 
 
 def count_errors(answers: Mapping[str, Answer]) -> dict[str, int]:

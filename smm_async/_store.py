@@ -160,8 +160,9 @@ class PanelStats:
 OnRecord: TypeAlias = Callable[[Any, list[Ended]], object]
 """Called in the very transaction that records ends, with its connection.
 
-What it raises takes everything back, and comes as `OnRecordError`; so does an error of the database that it swallows.
-It must not commit, roll back or close. Where the database undoes the transaction for another's sake, it is called again.
+What it raises takes everything back, and comes as `OnRecordError`; so does an error of the database that it swallows. A
+tracker then calls it with parts, until an end that it cannot handle is alone; that one comes again, later and later. It must
+not commit, roll back or close. Where the database undoes the transaction for another's sake, it is called again.
 """
 
 

@@ -177,7 +177,7 @@ class Tending:
             work.failures.append(error)
             self.wake()
             await self._recorder.give_back(claim.rows)
-        except Exception as error:  # noqa: BLE001  a bug, of whoever handles ends maybe: the rows come back by themselves
+        except Exception as error:  # noqa: BLE001  a bug: the rows come back by themselves
             self._recorder.note_trouble(error)
         finally:
             work.slots.release()
@@ -257,11 +257,11 @@ class Tending:
     async def _write_down(self, rows: Sequence[Due], answers: Mapping[str, Answer]) -> list[Change]:
         """Record the answers, give back what was not asked for, and return what is new."""
         news = [self._news(row, answers.get(row.order)) for row in rows]
-        accepted = await self._recorder.repeat(functools.partial(self._store.record, news)) or set[int]()
+        accepted = await self._recorder.record(rows, news)
         changes: list[Change] = []
-        for row, part in zip(rows, news, strict=True):
-            if part.id in accepted and row.order in answers:
-                changes += _changes(self._name, row, part, answers[row.order])
+        for row in rows:
+            if row.id in accepted and row.order in answers:
+                changes += _changes(self._name, row, accepted[row.id], answers[row.order])
         self._settings.publish(changes)
         return changes
 

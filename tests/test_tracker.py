@@ -21,7 +21,7 @@ from smm_async.tracking import (
     Tracked,
     Tracker,
 )
-from tests.trackers import DONE, FAST, GOING, SLOW, Answering, Failing, scene
+from tests.trackers import DONE, FAST, GOING, SLOW, Answering, scene
 
 AWAY = StoreAwayError("away")
 
@@ -421,18 +421,15 @@ async def test_answers_are_dropped_when_the_store_stays_away():
 
 
 async def test_worker_claims_slowly_while_nothing_can_be_recorded(caplog):
-    """Where handling ends fails again and again, claims become rare, and the log says why."""
-
-    def refuse(_, ended):
-        raise ArithmeticError
-
-    async with scene(Answering(default=DONE), orders=range(3), store=Failing(on_record=refuse), lease=30.1) as at:
+    """Where recording fails again and again, claims become rare, and the log says why."""
+    async with scene(orders=range(3), lease=30.1) as at:
+        at.store.failures["record"] = [ArithmeticError("broken")] * 2
         await at.tracker.tend("alpha", seconds=10)
         await at.tracker.add("alpha", [10])
         await at.tracker.tend("alpha", seconds=10)
 
         assert at.store.called.count("record") == 2
-        assert (await find(at)).ended_at is None
+        assert (await find(at)).status is None
     assert "what was claimed is not recorded" in caplog.text
     assert "ArithmeticError" in caplog.text
 
