@@ -29,8 +29,9 @@ _TOLERATED: Final = 3
 _SHORTEST_PAUSE: Final = 5.0
 _LONGEST_PAUSE: Final = 300.0
 _LONGEST_RETRY_AFTER: Final = 3600.0
-# Fewer orders than this may all be missing; where this many are, the panel has answered nothing.
+# Fewer orders than this may all be missing; where this many are, the panel has answered nothing, most likely.
 _MANY: Final = 10
+_MOST_DOUBTED: Final = 10_000
 
 
 def news_of(due: Due, answer: Answer, *, poll: Poll, max_misses: int | None, lot: float) -> News:
@@ -93,19 +94,44 @@ class Health:
 
     failures: int = 0
     """How many claims in a row got no answer at all."""
+    doubts: int = 0
+    """How many claims that named none of their orders were not believed, since an order of one of them was named."""
+    _doubted: Counter[str] = attrs.field(factory=Counter[str])
+    """How many times each order was not believed to be missing, since it was named; of the last ten thousand."""
 
     def read(self, answers: Mapping[str, Answer]) -> Mapping[str, Answer]:
         """Take note of the answers to one claim, and return them as they are to be understood.
 
-        A panel that names none of many ids has not answered, whatever it said: that must not count as a miss of each.
+        A panel that names none of many orders has not answered, whatever it said: at first that is no miss of theirs.
+        But they may all be lost: after some such claims, and for each order after as many, it is one.
         """
-        if len(answers) >= _MANY and all(isinstance(answer, UnresolvedError) for answer in answers.values()):
-            answers = {id_: NoAnswerError("The panel has named none of the orders.") for id_ in answers}
+        named = {id_ for id_, answer in answers.items() if isinstance(answer, OrderStatus)}
+        self._believe(named)
+        misses = [id_ for id_, answer in answers.items() if isinstance(answer, (UnknownOrderError, UnresolvedError))]
+        if not named and len(misses) >= _MANY and self.doubts < _TOLERATED:
+            answers = {**answers, **self._doubt(misses)}
         is_up = any(
             isinstance(answer, (OrderStatus, UnknownOrderError, UnresolvedError)) for answer in answers.values()
         )
         self.failures = 0 if is_up else self.failures + 1
         return answers
+
+    def _believe(self, named: set[str]) -> None:
+        """Begin anew where a doubted order is named: doubt was right. Other orders' being named tells nothing of it."""
+        back = self._doubted.keys() & named
+        if back:
+            self.doubts = 0
+        for id_ in back:
+            del self._doubted[id_]
+
+    def _doubt(self, misses: Sequence[str]) -> dict[str, Answer]:
+        """Return what to take misses for, those of orders that were not doubted too often."""
+        doubted = [id_ for id_ in misses if self._doubted[id_] < _TOLERATED]
+        self.doubts += bool(doubted)
+        self._doubted.update(doubted)
+        for id_ in list(self._doubted)[:-_MOST_DOUBTED]:
+            del self._doubted[id_]
+        return {id_: NoAnswerError("The panel has named none of the orders.") for id_ in doubted}
 
     def pause(self, answers: Sequence[Answer]) -> float:
         """Return for how many seconds all workers should leave the panel alone; 0 if they need not."""

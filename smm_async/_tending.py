@@ -210,11 +210,23 @@ class Tending:
         if not answers:
             # There was no turn for them: that says nothing about the panel.
             return {}
-        answers = self._health.read(answers)
+        answers = self._read(answers)
         errors = [answer for answer in answers.values() if isinstance(answer, SmmError)]
         seconds = self._health.pause(list(answers.values()))
         if seconds:
             await self._pause(seconds, errors[-1])
+        return answers
+
+    def _read(self, answers: Mapping[str, Answer]) -> Mapping[str, Answer]:
+        doubts = self._health.doubts
+        answers = self._health.read(answers)
+        if self._health.doubts and not doubts:
+            _LOG.warning(
+                "Panel %r has named none of %d orders: the account or the key may be another one, or the panel be broken."
+                " If it goes on, they end as unknown.",
+                self._name,
+                len(answers),
+            )
         return answers
 
     async def _ask(self, orders: Sequence[str]) -> Mapping[str, Answer]:

@@ -115,7 +115,8 @@ class Tracker:
             ahead: seconds; orders due so soon fill a request that is sent anyway.
             idle: seconds between two looks of an idle worker for what other processes have added.
             max_misses: after how many answers in a row without it, or that it is not known, an order ends as unknown;
-                ``None`` for never. With the default ``poll`` that is more than an hour.
+                ``None`` for never. With the default ``poll`` that is more than an hour. Where a panel names none of ten
+                orders or more, that does not count at first, three times, and is logged.
             observe: called with what happens, for figures; it must not wait. What it raises is logged.
             rng: where chance comes from.
 

@@ -91,17 +91,88 @@ def test_what_goes_back_goes_as_it_came():
     assert (back.id, back.claim, back.version, back.due_in, back.misses, back.status) == (1, 3, 2, 0.0, 4, None)
 
 
-def test_panel_that_names_nothing_has_not_answered():
-    """Ten ids and more without one of them in the answer are the panel's trouble; fewer may all be missing."""
-    health = Health()
-    few = {str(id_): smm.UnresolvedError("nothing") for id_ in range(9)}
-    many = {**few, "9": smm.UnresolvedError("nothing")}
+def missing(count, error=smm.UnresolvedError, *, first=0):
+    """Return answers that do not name their orders."""
+    return {str(id_): error("nothing") for id_ in range(first, first + count)}
 
-    assert (health.read(few), health.failures) == (few, 0)
-    assert {type(answer) for answer in health.read(many).values()} == {smm.NoAnswerError}
-    assert health.failures == 1
+
+def kinds(answers):
+    """Return of what classes the answers are."""
+    return {type(answer) for answer in answers.values()}
+
+
+@pytest.mark.parametrize("error", [smm.UnresolvedError, smm.UnknownOrderError])
+def test_panel_that_names_nothing_has_not_answered(error):
+    """Ten ids and more without one of them in the answer are the panel's trouble at first; fewer may all be missing."""
+    health = Health()
+    few, many = missing(9, error), missing(10, error)
+
+    assert (health.read(few), health.failures, health.doubts) == (few, 0, 0)
+    assert kinds(health.read(many)) == {smm.NoAnswerError}
+    assert (health.failures, health.doubts) == (1, 1)
     assert health.read({**many, "10": GOING})["9"] is many["9"]
     assert health.failures == 0
+
+
+def test_misses_that_others_did_not_get_to_are_doubted():
+    """Where no order was named, what some requests did not get an answer to does not make the others' word good."""
+    answers = {**missing(10), "x": smm.NoAnswerError("timeout")}
+
+    assert kinds(Health().read(answers)) == {smm.NoAnswerError}
+    assert kinds(Health().read({**missing(9), "x": smm.NoAnswerError("timeout")})) != {smm.NoAnswerError}
+
+
+def test_doubt_ends_after_three_claims():
+    """From the fourth claim in a row on misses count, and the panel is up."""
+    health = Health()
+
+    assert [kinds(health.read(missing(25))) for _ in range(3)] == [{smm.NoAnswerError}] * 3
+    assert kinds(health.read(missing(25))) == {smm.UnresolvedError}
+    assert health.failures == 0
+
+
+def test_doubt_is_not_renewed_by_other_orders():
+    """That a panel names others, in claims in between, does not mean that those it leaves out will come back."""
+    health = Health()
+    for _ in range(3):
+        health.read(missing(25))
+        health.read({"a": GOING})
+
+    assert kinds(health.read(missing(25))) == {smm.UnresolvedError}
+
+
+def test_doubt_is_renewed_when_it_was_right():
+    """A panel that names a doubted order is back: when it names nothing the next time, that is doubted again."""
+    health = Health()
+    for _ in range(3):
+        health.read(missing(25))
+    health.read({"7": GOING})
+
+    assert health.doubts == 0
+    assert kinds(health.read(missing(25, first=100))) == {smm.NoAnswerError}
+
+
+def test_no_order_is_doubted_more_than_three_times():
+    """However often doubt was right about others, an order that is never named is lost in the end."""
+    health = Health()
+    for place in range(3):
+        health.read({**missing(25), f"back{place}": smm.UnknownOrderError("not yet")})
+        health.read({f"back{place}": GOING})
+    health.read(missing(25, first=100))
+
+    read = health.read({**missing(25), "new": smm.UnresolvedError("nothing")})
+
+    assert type(read["new"]) is smm.NoAnswerError
+    assert {type(read[id_]) for id_ in missing(25)} == {smm.UnresolvedError}
+
+
+def test_what_is_known_of_doubt_is_bounded():
+    """Orders that were doubted long ago are forgotten: the ends of lost ones are not told here."""
+    health = Health()
+    for first in range(3):
+        health.read(missing(9000, first=9000 * first))
+
+    assert len(health._doubted) == 10_000
 
 
 def test_pauses_grow_with_failures():

@@ -7,7 +7,9 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import attrs
+import pytest
 
 import smm_async as smm
 from smm_async.models import OrderState, OrderStatus
@@ -105,6 +107,20 @@ class Failing(SQLiteStore):
         """Release, or fail."""
         self._called("release")
         return super().release(*args, **kwargs)
+
+
+@pytest.fixture
+def store_in_virtual_time(monkeypatch):
+    """Return a store whose clock is the event loop's, called where the loop runs: no clock can jump over a thread."""
+
+    async def run_sync(call, *args, limiter):
+        await anyio.lowlevel.checkpoint()
+        return call(*args)
+
+    monkeypatch.setattr("anyio.to_thread.run_sync", run_sync)
+    store = Failing()
+    store.clock = store._clock = lambda: 1e9 + anyio.current_time()
+    return store
 
 
 @attrs.define
