@@ -14,6 +14,7 @@ from smm_async._store import Due, EndKind, News
 from smm_async.errors import (
     MaintenanceError,
     NoAnswerError,
+    NotSentError,
     RateLimitedError,
     SmmError,
     UnknownOrderError,
@@ -32,6 +33,7 @@ _LONGEST_RETRY_AFTER: Final = 3600.0
 # Fewer orders than this may all be missing; where this many are, the panel has answered nothing, most likely.
 _MANY: Final = 10
 _MOST_DOUBTED: Final = 10_000
+_MOST_REQUESTS: Final = 10
 
 
 def news_of(due: Due, answer: Answer, *, poll: Poll, max_misses: int | None, lot: float) -> News:
@@ -94,6 +96,8 @@ class Health:
 
     failures: int = 0
     """How many claims in a row got no answer at all."""
+    requests: int = _MOST_REQUESTS
+    """How many requests to claim orders for: no more than find a slot of the client's, and a turn, in their budget."""
     doubts: int = 0
     """How many claims that named none of their orders were not believed, since an order of one of them was named."""
     _doubted: Counter[str] = attrs.field(factory=Counter[str])
@@ -105,6 +109,8 @@ class Health:
         A panel that names none of many orders has not answered, whatever it said: at first that is no miss of theirs.
         But they may all be lost: after some such claims, and for each order after as many, it is one.
         """
+        is_late = any(isinstance(answer, NotSentError) for answer in answers.values())
+        self.requests = max(1, self.requests // 2) if is_late else min(self.requests + 1, _MOST_REQUESTS)
         named = {id_ for id_, answer in answers.items() if isinstance(answer, OrderStatus)}
         self._believe(named)
         misses = [id_ for id_, answer in answers.items() if isinstance(answer, (UnknownOrderError, UnresolvedError))]

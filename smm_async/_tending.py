@@ -5,13 +5,14 @@ from __future__ import annotations
 import functools
 import logging
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Final, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Final
 
 import anyio
 import anyio.abc
 import attrs
 
+from smm_async._asking import Client, ask_in_parts
 from smm_async._calls_to_store import Calls, Wakeup
 from smm_async._news import Answer, Health, count_errors, news_of, returned
 from smm_async._recording import Recorder
@@ -20,35 +21,15 @@ from smm_async._store import Claim, Due, News
 from smm_async._tending_settings import Settings
 from smm_async.errors import AccountError, ClosedError, InvalidKeyError, SmmError
 from smm_async.models import OrderId, OrderStatus
-from smm_async.panels import Panel
 
-__all__ = ["Client", "Tending"]
+__all__ = ["Tending"]
 
 _LOG: Final = logging.getLogger("smm_async")
 
 # While one claim is asked for, the next one is taken and the last one recorded.
 _CLAIMS_AT_ONCE: Final = 3
-_REQUESTS_PER_CLAIM: Final = 10
 # Workers that wait for the same order would otherwise all come at the same instant, and share one batch.
 _SPREAD_SECONDS: Final = 0.25
-
-
-class Client(Protocol):
-    """What is needed of a `smm_async.Client`."""
-
-    @property
-    def panel(self) -> Panel:
-        """The panel, for how many ids one request carries."""
-        ...
-
-    @property
-    def budget(self) -> float:
-        """Seconds that a lookup may take, with queueing and repetition."""
-        ...
-
-    async def statuses(self, orders: Iterable[str], /) -> Mapping[str, Answer]:
-        """Return where orders stand."""
-        ...
 
 
 class Tending:
@@ -147,10 +128,11 @@ class Tending:
         return panel.batch_limit if panel.actions["status"].many else 1
 
     def _requests_per_claim(self) -> int:
+        requests = self._health.requests
         if self._interval is None:
-            return _REQUESTS_PER_CLAIM
+            return requests
         # No more than a fourth of what may be reserved: other workers want to reserve, too.
-        return max(1, min(_REQUESTS_PER_CLAIM, int(self._settings.horizon / 4 / self._interval)))
+        return max(1, min(requests, int(self._settings.horizon / 4 / self._interval)))
 
     def _pause_before_next(self, claim: Claim) -> float:
         spread = self._settings.rng.uniform(0.0, min(_SPREAD_SECONDS, self._settings.idle))
@@ -230,36 +212,19 @@ class Tending:
         return answers
 
     async def _ask(self, orders: Sequence[str]) -> Mapping[str, Answer]:
-        if self._interval is None:
-            return await self._client.statuses(orders)
-        return await self._ask_in_turn(orders, self._interval)
+        """Ask in parts that are a request each: all at once, or in turns that are apart, among all workers.
 
-    async def _ask_in_turn(self, orders: Sequence[str], interval: float) -> Mapping[str, Answer]:
-        """Ask in requests that are ``interval`` seconds apart, among all workers."""
-        batch = self._batch()
+        The client begins a lookup's budget when it begins to ask for it: all of them together, or in their turns, so
+        that the answers come within the lease.
+        """
+        batch, interval = self._batch(), self._interval
         parts = [orders[start : start + batch] for start in range(0, len(orders), batch)]
+        if interval is None:
+            return await ask_in_parts(self._client, parts)
         wait = await self._calls.run(
             self._store.reserve, self._name, turns=len(parts), interval=interval, horizon=self._settings.horizon
         )
-        if wait is None:
-            return {}
-        answers: dict[str, Answer] = {}
-        failures: list[SmmError] = []
-        began_at = anyio.current_time() + wait
-
-        async def ask(part: Sequence[str], at: float) -> None:
-            await anyio.sleep_until(at)
-            try:
-                answers.update(await self._client.statuses(part))
-            except SmmError as error:
-                failures.append(error)
-
-        async with anyio.create_task_group() as group:
-            for place, part in enumerate(parts):
-                group.start_soon(ask, part, began_at + place * interval)
-        if failures:
-            raise failures[0]
-        return answers
+        return {} if wait is None else await ask_in_parts(self._client, parts, wait=wait, interval=interval)
 
     async def _pause(self, seconds: float, error: SmmError) -> None:
         _LOG.warning("Panel %r is left alone for %.0f seconds: %s", self._name, seconds, error)

@@ -16,6 +16,7 @@ from weakref import WeakSet, WeakValueDictionary
 
 import anyio
 
+from smm_async._asking import Client
 from smm_async._bounds import check_seconds, check_whole
 from smm_async._calls_to_store import Calls, Wakeup
 from smm_async._endings import LOOK_SECONDS, Changes, Ending, Endings, Events
@@ -38,7 +39,7 @@ from smm_async._store import (
     StoreError,
     Tracked,
 )
-from smm_async._tending import Client, Tending
+from smm_async._tending import Tending
 from smm_async._tending_settings import Settings
 from smm_async.journal import EntryState, Journal
 

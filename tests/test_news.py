@@ -175,6 +175,16 @@ def test_what_is_known_of_doubt_is_bounded():
     assert len(health._doubted) == 10_000
 
 
+def test_claims_are_no_larger_than_what_is_sent():
+    """Where lookups wait for a slot in vain, half as much is claimed the next time; then a request more each time."""
+    health, sizes = Health(), []
+    for answer in [smm.NotSentError("late")] * 4 + [GOING] * 11:
+        health.read({"1": answer, "2": GOING})
+        sizes.append(health.requests)
+
+    assert sizes == [5, 2, 1, 1, *range(2, 11), 10, 10]
+
+
 def test_pauses_grow_with_failures():
     """From the third claim in a row without any answer on all workers pause, ever longer, up to five minutes."""
     health, pauses = Health(), []

@@ -292,7 +292,7 @@ async def test_stop_is_heard_by_who_waits_for_answers():
         at.tracker.stop()
         client.gate.set()
 
-    assert [len(asked) for asked in client.asked] == [10, 10, 10]
+    assert [report.orders for report in at.of(Claimed)] == [10, 10, 10]
 
 
 @pytest.mark.parametrize("how", ["run", "tend"])
@@ -489,7 +489,7 @@ async def test_panel_without_a_plural_is_asked_for_little_at_a_time():
     async with scene(client, orders=range(25)) as at:
         await at.tracker.tend("alpha", seconds=60)
 
-        assert [len(asked) for asked in client.asked] == [10, 10, 5]
+        assert [report.orders for report in at.of(Claimed)] == [10, 10, 5]
 
 
 async def test_reopened_order_is_looked_up_again():

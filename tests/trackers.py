@@ -16,8 +16,8 @@ from smm_async.models import OrderState, OrderStatus
 from smm_async.tracking import Poll, SQLiteStore, Tracker
 
 FAST = Poll(shortest=0.001, longest=0.002)
-MOST_CLAIMS = 3
-"""How many claims of a worker are on their way at the same time."""
+MOST_REQUESTS = 30
+"""How many requests of a worker are on their way at the same time: for three claims, ten each."""
 SLOW = Poll(shortest=1000.0, longest=2000.0)
 
 
@@ -49,7 +49,7 @@ class Answering:
         """Answer, once the gate is open."""
         self.asked.append(list(orders))
         self.was_asked.set()
-        if len(self.asked) == MOST_CLAIMS:
+        if len(self.asked) == MOST_REQUESTS:
             self.is_full.set()
         await self.gate.wait()
         if isinstance(self.default, Exception):
