@@ -112,7 +112,9 @@ class Tracker:
             poll: how often to look up an order.
             lease: seconds for which a claimed order is nobody else's. A crash delays its orders by so much. It must be
                 longer than a lookup may take, which is the client's ``budget``.
-            pace: requests a second to each panel, or by its name, among all workers; ``None`` for no limit.
+            pace: requests a second to each panel, or by its name, among all workers; ``None`` for no limit. What is
+                counted is one request for each full batch of a claim: not the client's repetitions, nor its questions
+                about ids that an answer left out or that spoiled a batch. Its ``rate_limit`` counts all, in its process.
             ahead: seconds; orders due so soon fill a request that is sent anyway.
             idle: seconds between two looks of an idle worker for what other processes have added.
             max_misses: after how many answers in a row without it, or that it is not known, an order ends as unknown;
@@ -122,7 +124,8 @@ class Tracker:
             rng: where chance comes from.
 
         Raises:
-            ValueError: a number out of bounds, a lease that is too short, a panel that has no ``status``.
+            ValueError: a number out of bounds, a lease that is too short, a panel that has no ``status``, a ``pace`` for a
+                name that has no client; where there are no clients at all, it means nothing, and may name any.
         """
         check_seconds("ahead", ahead, least=0.0)
         check_seconds("idle", idle, least=0.001)
@@ -134,8 +137,8 @@ class Tracker:
         budget = max((client.budget for client in clients.values()), default=0.0)
         self._store = store
         self._clients = dict(clients)
-        self._paces = {name: pace.get(name) if isinstance(pace, Mapping) else pace for name in clients}
         horizon = (lease - budget) * _RESERVED
+        self._paces = _read_paces(pace, clients)
         for name, requests in self._paces.items():
             _check_pace(name, requests, horizon)
         self._settings = Settings(
@@ -360,6 +363,16 @@ def _check_client(name: str, client: Client, lease: float) -> None:
     if lease <= client.budget:
         message = f"lease must be longer than {client.budget:g} s, the budget of a lookup at {name!r}, not {lease!r}."
         raise ValueError(message)
+
+
+def _read_paces(pace: Mapping[str, float] | float | None, clients: Mapping[str, Client]) -> dict[str, float | None]:
+    if not isinstance(pace, Mapping):
+        return dict.fromkeys(clients, pace)
+    strange = [name for name in pace if name not in clients]
+    if strange and clients:
+        message = f"pace is for {', '.join(map(repr, strange))}, but there is no client of that name."
+        raise ValueError(message)
+    return {name: pace.get(name) for name in clients}
 
 
 def _check_pace(name: str, pace: float | None, horizon: float) -> None:

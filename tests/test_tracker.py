@@ -584,6 +584,7 @@ async def test_consumer_is_woken_by_its_own_process():
         ({"pace": 0.0}, "pace"),
         ({"pace": 0.05}, "at least 0.089 requests a second to 'alpha'"),
         ({"pace": {"alpha": float("inf")}}, "pace"),
+        ({"pace": {"alpha": 5, "alfa": 5, 7: 5}}, "pace is for 'alfa', 7, but there is no client of that name"),
     ],
     ids=str,
 )
@@ -591,6 +592,11 @@ def test_bad_arguments_are_refused(options, words):
     """A number out of bounds is named before anything is opened."""
     with pytest.raises(ValueError, match=words):
         Tracker(SQLiteStore(), {"alpha": Answering()}, **options)
+
+
+def test_pace_without_clients_is_of_no_use_and_does_no_harm():
+    """A process that only adds orders, or takes events, may have the settings of those that look them up."""
+    Tracker(SQLiteStore(), {}, pace={"alpha": 5})
 
 
 @pytest.mark.parametrize("name", ["", "a" * 101, "a\n", 7])
