@@ -71,7 +71,9 @@ class Events(Sequence[Ended]):
 
     def __init__(self, events: Sequence[Ended], calls: Calls) -> None:
         self._events = events
+        self._ids = [event.id for event in events]
         self._calls = calls
+        self._done: set[int] = set()
 
     def __repr__(self) -> str:
         return f"<Events of {len(self)} orders>"
@@ -89,19 +91,33 @@ class Events(Sequence[Ended]):
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Acknowledge them, or give them back if an exception leaves the block.
+        """Acknowledge them; if an exception leaves the block, only those that are `done()`, and give the others back.
 
         Raises:
             StoreAwayError: the store cannot be reached: the events will come again.
         """
-        store = self._calls.store
-        ids = [event.id for event in self._events]
+        store, ids = self._calls.store, self._ids
         if exc_type is None:
             await self._calls.run_shielded(store.ack, ids)
             return
         # What has happened in the block matters more than that they come back only after the lease.
         with suppress(StoreAwayError):
-            await self._calls.run_shielded(store.release, ids)
+            if self._done:
+                await self._calls.run_shielded(store.ack, [id_ for id_ in ids if id_ in self._done])
+            await self._calls.run_shielded(store.release, [id_ for id_ in ids if id_ not in self._done])
+
+    def done(self, event: Ended) -> None:
+        """Say that one of them is handled: if an exception leaves the block later, it does not come again.
+
+        Nothing is written before the block is left: if the process dies, it comes again. Harmless when repeated.
+
+        Raises:
+            ValueError: it is none of these events.
+        """
+        if event.id not in self._ids:
+            message = f"{event.key} is none of these events."
+            raise ValueError(message)
+        self._done.add(event.id)
 
 
 class Endings:

@@ -213,7 +213,7 @@ class PostgresStore:
         self._connections.run(lambda db: db.execute(self._sql.ack, {"ids": sorted(ids)}))
 
     def release(self, ids: Sequence[int]) -> None:
-        """Give events back."""
+        """Give events back, to come after a while."""
         self._connections.run(lambda db: db.execute(self._sql.release, {"ids": sorted(ids)}))
 
     def stats(self) -> list[PanelStats]:

@@ -132,6 +132,7 @@ _TABLES: Final = (
         currency text,
         at {moment} not null,
         taken_until {moment},
+        attempts integer not null default 0,
         unique (order_id, version)
     )
     """,
@@ -279,7 +280,7 @@ class Statements:
             select id from {schema}smm_event where taken_until is null or taken_until <= {now}
             order by id limit :limit {locked}
         )
-        update {schema}smm_event set taken_until = {later::lease} where id {among:free} returning id
+        update {schema}smm_event set taken_until = {later::lease}, attempts = attempts + 1 where id {among:free} returning id
     """
     events: LiteralString = f"""
         select {_EVENT} from {{schema}}smm_event e
@@ -288,7 +289,12 @@ class Statements:
         where e.id {{one_of::ids}} order by e.id
     """
     ack: LiteralString = "delete from {schema}smm_event where id {one_of::ids}"
-    release: LiteralString = "update {schema}smm_event set taken_until = null where id {one_of::ids}"
+    # Again after a second, and after twice as long each time that it was taken; 300 at most.
+    release: LiteralString = """
+        update {schema}smm_event
+        set taken_until = {later:case when attempts > 9 then 300 else 1 << (attempts - 1) end}
+        where id {one_of::ids} and attempts > 0
+    """
     stats: LiteralString = """
         select p.name, count(o.id) - count(o.ended_at),
             count(case when o.ended_at is null and o.due_at <= {now} then 1 end),

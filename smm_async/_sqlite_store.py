@@ -178,9 +178,9 @@ class SQLiteStore:
             db.execute(_SQL.ack, {"ids": json.dumps(list(ids))})
 
     def release(self, ids: Sequence[int]) -> None:
-        """Give events back."""
+        """Give events back, to come after a while."""
         with self._transaction() as db:
-            db.execute(_SQL.release, {"ids": json.dumps(list(ids))})
+            db.execute(_SQL.release, self._with_now(ids=json.dumps(list(ids))))
 
     def stats(self) -> list[PanelStats]:
         """Return the figures of each panel."""

@@ -253,7 +253,10 @@ class Store(Protocol):
         ...
 
     def release(self, ids: Sequence[int]) -> None:
-        """Give events back at once."""
+        """Give events back: each comes again after a second, and after twice as long each time it was taken, 300 at most.
+
+        So events that cannot be handled do not stand before those behind them for ever.
+        """
         ...
 
     def stats(self) -> list[PanelStats]:

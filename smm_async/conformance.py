@@ -277,6 +277,8 @@ class StoreConformance:
             second = store.take(10, 60.0)
             nothing = store.take(10, 60.0)
             store.release([event.id for event in first])
+            too_soon = store.take(10, 60.0)
+            self.advance(store, 1.1)
             again = store.take(10, 60.0)
             store.ack([event.id for event in second])
             self.advance(store, 61.0)
@@ -284,10 +286,28 @@ class StoreConformance:
             store.ack([event.id for event in after])
             self.advance(store, 61.0)
 
-            assert (len(first), len(second), nothing) == (1, 1, [])
+            assert (len(first), len(second), nothing, too_soon) == (1, 1, [], [])
             assert [event.key for event in again] == [event.key for event in after] == [first[0].key]
             assert {first[0].key, second[0].key} == {"alpha/1", "alpha/2"}
             assert store.take(10, 60.0) == []
+
+    def test_event_that_is_given_back_lets_others_pass(self) -> None:
+        """Given back again and again, an event comes after 1, 2, 4 seconds, and at last 300; younger ones meanwhile."""
+        with self._opened() as store:
+            store.add("alpha", ["1", "2"])
+            rows = sorted(_claim(store).rows, key=lambda row: row.order)
+            _end(store, rows[:1])
+            for pause in (1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300):
+                taken = store.take(1, 3600.0)
+                assert [event.order for event in taken] == ["1"]
+                store.release([event.id for event in taken])
+                self.advance(store, 0.6 * pause)
+                assert store.take(1, 3600.0) == []
+                self.advance(store, 0.5 * pause)
+            store.release([event.id for event in store.take(1, 3600.0)])
+            _end(store, rows[1:])
+
+            assert [event.order for event in store.take(1, 3600.0)] == ["2"]
 
     def test_late_acknowledgement_loses_no_other_event(self) -> None:
         """An event's number is never another's, so that who acknowledges twice does no harm."""

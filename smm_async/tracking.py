@@ -256,8 +256,9 @@ class Tracker:
         """Return an asynchronous iterator of the events of orders that have ended, whoever looked them up.
 
         Any number of consumers, anywhere, share the events. Each yields `Events`, to be used with ``async with``: left
-        normally, they are acknowledged and never come again; left by an exception, they come back at once; if the
-        process dies, after the lease. So an event may come twice, always with the same `Tracked.key`.
+        normally, they are acknowledged and never come again; left by an exception, those that are not `Events.done()`
+        come back after a second, and after twice as long each time, 300 seconds at most; if the process dies, after the
+        lease. So an event may come twice, always with the same `Tracked.key`, and after younger ones.
 
         Args:
             limit: how many to take at a time, at most.

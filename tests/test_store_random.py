@@ -62,7 +62,9 @@ class StoreMachine(RuleBasedStateMachine):
         self.forgotten: dict[str, int] = {}
         self.recorded: list[str] = []
         self.acknowledged: set[str] = set()
-        self.delivered: set[str] = set()
+        self.attempts: Counter[str] = Counter()
+        self.free_at: dict[str, float] = {}
+        """When each event that was taken may be taken again."""
         self.put(ORDERS[:1])
 
     @rule(orders=st.lists(st.sampled_from(ORDERS), min_size=1, max_size=3))
@@ -190,12 +192,17 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(target=taken, limit=st.integers(1, 3), lease=st.sampled_from([0, 10]))
     def take(self, limit, lease):
-        """Take events; what was acknowledged is not among them."""
+        """Take events: as many as there are; what was acknowledged, or is somebody's, or was given back just now, is not."""
+        free = [key for key in set(self.recorded) - self.acknowledged if self.free_at.get(key, 0) <= self.now]
         events = self.store.take(limit, lease)
         keys = [event.key for event in events]
         assert len(set(keys)) == len(keys)
         assert set(keys) <= set(self.recorded) - self.acknowledged
-        self.delivered |= set(keys)
+        assert len(keys) >= min(limit, len(free))
+        # The server's clock goes on by itself, a little.
+        assert all(self.free_at.get(key, 0) <= self.now + 5 for key in keys)
+        self.attempts.update(keys)
+        self.free_at |= dict.fromkeys(keys, self.now + lease)
         return multiple(*events)
 
     @rule(event=taken)
@@ -208,6 +215,7 @@ class StoreMachine(RuleBasedStateMachine):
     def give_back(self, event):
         """Give an event back, late or twice."""
         self.store.release([event.id])
+        self.free_at[event.key] = self.now + min(2 ** (self.attempts[event.key] - 1), 300)
 
     def teardown(self):
         """Look whether the three things hold, after all leases have ended."""

@@ -38,6 +38,14 @@ async def fail_with(ended):
         raise ArithmeticError
 
 
+async def handle_some(events):
+    """Handle two of three events, one of them twice, and fail."""
+    async with events:
+        for event in events[0], events[0], events[2]:
+            events.done(event)
+        raise ArithmeticError
+
+
 async def test_slice_looks_up_what_is_due_once():
     """A slice asks for each due order, records the answers, says what it did, and does not wait for what is not due."""
     async with scene(Answering({"2": DONE}), orders=[1, 2]) as at:
@@ -523,22 +531,61 @@ async def test_orders_of_a_journal_are_tracked(tmp_path):
 
 
 async def test_events_are_acknowledged_by_leaving_the_block():
-    """Handled events never come again; those of a block that failed, or was cancelled, come back at once."""
+    """Handled events never come again; those of a block that failed, or was cancelled, come back after a while."""
     async with scene(Answering(default=DONE), orders=range(3)) as at:
         await at.tracker.tend("alpha", seconds=60)
         ended = at.tracker.ended(limit=2)
         keys = []
         with pytest.raises(ArithmeticError):
             await fail_with(ended)
+        at.store.clock.ahead += 1.5
         with anyio.CancelScope() as scope:
             async with await anext(ended):
                 scope.cancel()
                 await anyio.lowlevel.checkpoint()
+        assert await anyio.to_thread.run_sync(at.store.take, 10, 0.0) != []
+        at.store.clock.ahead += 2.5
         while len(keys) < 3:
             async with await anext(ended) as events:
                 keys += [event.key for event in events]
 
         assert sorted(keys) == ["alpha/0", "alpha/1", "alpha/2"]
+        assert (await at.tracker.stats())[0].events == 0
+
+
+async def test_failing_event_does_not_hold_up_those_behind_it():
+    """While an event is not handled, younger ones are, though it is the oldest and one is taken at a time."""
+    async with scene(Answering(default=DONE), orders=range(3)) as at:
+        await at.tracker.tend("alpha", seconds=60)
+        ended = at.tracker.ended(limit=1)
+        keys = []
+        with anyio.fail_after(10):
+            with pytest.raises(ArithmeticError):
+                await fail_with(ended)
+            while len(keys) < 2:
+                async with await anext(ended) as events:
+                    keys += [event.key for event in events]
+        at.store.clock.ahead += 1.5
+        async with await anext(ended) as events:
+            keys += [event.key for event in events]
+
+    assert keys[2] not in keys[:2]
+    assert len(keys) == 3
+
+
+async def test_events_that_are_done_do_not_come_again():
+    """Where a block fails, what it had handled before is acknowledged, and only the rest comes back."""
+    async with scene(Answering(default=DONE), orders=range(3)) as at:
+        await at.tracker.tend("alpha", seconds=60)
+        events = await anext(at.tracker.ended())
+        with pytest.raises(ArithmeticError):
+            await handle_some(events)
+        with pytest.raises(ValueError, match=r"alpha/\d is none of these events"):
+            events.done(attrs.evolve(events[1], id=-1))
+        at.store.clock.ahead += 1.5
+
+        async with await anext(at.tracker.ended()) as rest:
+            assert [event.key for event in rest] == [events[1].key]
         assert (await at.tracker.stats())[0].events == 0
 
 
