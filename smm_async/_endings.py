@@ -10,13 +10,12 @@ from typing import Final, Self
 
 import anyio
 import anyio.lowlevel
-import attrs
 
 from smm_async._calls_to_store import Calls, Wakeup
 from smm_async._reports import Change
 from smm_async._store import Ended, StoreAwayError
 
-__all__ = ["LOOK_SECONDS", "Changes", "Ending", "Endings", "Events"]
+__all__ = ["LOOK_SECONDS", "Changes", "Endings", "Events"]
 
 _MOST_CHANGES: Final = 100_000
 LOOK_SECONDS: Final = 2.0
@@ -57,13 +56,6 @@ class Changes:
         """End it, once all changes are read; the tracker calls this."""
         self._is_closed = True
         self._wakeup.tell()
-
-
-@attrs.define(eq=False, weakref_slot=True)
-class Ending:
-    """What those who wait for the end of one order share, as long as there are any."""
-
-    seen: anyio.Event = attrs.field(factory=anyio.Event)
 
 
 class Events(Sequence[Ended]):

@@ -12,15 +12,16 @@ import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Final, Self
-from weakref import WeakSet, WeakValueDictionary
+from weakref import WeakSet
 
 import anyio
 
 from smm_async._asking import Client
 from smm_async._bounds import check_seconds, check_whole
 from smm_async._calls_to_store import Calls, Wakeup
-from smm_async._endings import LOOK_SECONDS, Changes, Ending, Endings, Events
+from smm_async._endings import Changes, Endings, Events
 from smm_async._ids import read_id
+from smm_async._lookout import Lookout
 from smm_async._poll import Poll
 from smm_async._postgres_store import PostgresStore
 from smm_async._reports import Change, Claimed, LookedUp, Observation, Paused, Slice, StoreAway
@@ -157,7 +158,7 @@ class Tracker:
         self._calls: Calls | None = None
         self._tendings: dict[str, Tending] = {}
         self._listeners: WeakSet[Changes] = WeakSet()
-        self._waiting: WeakValueDictionary[tuple[str, str], Ending] = WeakValueDictionary()
+        self._lookouts: dict[str, Lookout] = {}
         self._wakeup = Wakeup()
 
     async def __aenter__(self) -> Self:
@@ -179,9 +180,12 @@ class Tracker:
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Stop `run()`, close the store, and end whoever listens to `changes()`."""
+        """Stop `run()`, close the store, and end whoever waits for an order, or listens to `changes()`."""
         self.stop()
         calls, self._calls = self._opened(), None
+        lookouts, self._lookouts = self._lookouts, {}
+        for lookout in lookouts.values():
+            lookout.close()
         for listener in self._listeners:
             listener.close()
         await calls.run_shielded(self._store.close)
@@ -215,21 +219,18 @@ class Tracker:
     async def wait(self, panel: str, order: int | str) -> Tracked:
         """Return an order once it has ended, whoever looks it up.
 
+        Any number may wait: one look into the store, every two seconds, is for all of them. An end that this process
+        records is seen at once.
+
         Raises:
             LookupError: the order is not tracked.
             StoreAwayError: the store cannot be reached.
+            RuntimeError: the tracker was left meanwhile.
         """
-        id_ = read_id(order)
-        while True:
-            ending = self._waiting.setdefault((panel, id_), Ending())
-            found = await self._opened().run(self._store.find, panel, [id_])
-            if not found:
-                message = f"Order {id_!r} of panel {panel!r} is not tracked: add() it."
-                raise LookupError(message)
-            if found[0].ended_at is not None:
-                return found[0]
-            with anyio.move_on_after(LOOK_SECONDS):
-                await ending.seen.wait()
+        id_, calls = read_id(order), self._opened()
+        if panel not in self._lookouts:
+            self._lookouts[panel] = Lookout(panel, calls)
+        return await self._lookouts[panel].wait(id_)
 
     async def reopen(self, panel: str, order: int | str) -> bool:
         """Track an order that has ended again, as after a refill; return ``False`` if it has not ended.
@@ -342,9 +343,8 @@ class Tracker:
             listener.put(changes)
         ends = [change for change in changes if change.end is not None]
         for change in ends:
-            ending = self._waiting.pop((change.panel, change.order), None)
-            if ending is not None:
-                ending.seen.set()
+            if change.panel in self._lookouts:
+                self._lookouts[change.panel].hear([change.order])
         if ends:
             self._wakeup.tell()
 

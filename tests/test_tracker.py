@@ -208,32 +208,6 @@ async def test_cancelled_listener_misses_nothing():
         assert (await anext(changes)).order == "1"
 
 
-async def test_wait_sees_an_end_that_another_process_recorded(monkeypatch):
-    """Whoever waits is told by the store, too."""
-    monkeypatch.setattr("smm_async.tracking.LOOK_SECONDS", 0.01)
-    store = SQLiteStore()
-    async with scene(store=store, orders=[1]) as at, anyio.create_task_group() as group:
-        other = Tracker(store, {"alpha": Answering(default=DONE)}, poll=SLOW, idle=0.01)
-        found = []
-
-        async def wait():
-            found.append(await at.tracker.wait("alpha", 1))
-
-        group.start_soon(wait)
-        await anyio.wait_all_tasks_blocked()
-        await other.__aenter__()
-        await other.tend("alpha", seconds=60)
-
-    assert found[0].state is OrderState.COMPLETED
-
-
-async def test_wait_for_what_is_not_tracked_is_refused():
-    """An order that nobody has added would never end."""
-    async with scene() as at:
-        with pytest.raises(LookupError, match="'1' of panel 'alpha' is not tracked"):
-            await at.tracker.wait("alpha", 1)
-
-
 async def test_cancelled_slice_gives_back_what_it_has_claimed():
     """Cancelled while the panel answers, a worker leaves its orders untouched, and due: the next one has them at once."""
     client = Answering()

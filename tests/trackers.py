@@ -77,6 +77,7 @@ class Failing(SQLiteStore):
         self.failures: dict[str, list[Exception]] = {}
         self.called: list[str] = []
         self.refused_turns = 0
+        self.looked_for: list[list[str]] = []
 
     def _called(self, name):
         self.called.append(name)
@@ -97,6 +98,12 @@ class Failing(SQLiteStore):
         """Reserve, fail, or find no turn in time."""
         self._called("reserve")
         return None if self.called.count("reserve") <= self.refused_turns else super().reserve(*args, **kwargs)
+
+    def find(self, panel, orders):
+        """Find, or fail."""
+        self._called("find")
+        self.looked_for.append(list(orders))
+        return super().find(panel, orders)
 
     def take(self, *args, **kwargs):
         """Take, or fail."""
