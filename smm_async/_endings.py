@@ -13,7 +13,7 @@ import anyio.lowlevel
 
 from smm_async._calls_to_store import Calls, Wakeup
 from smm_async._reports import Change
-from smm_async._store import Ended, StoreAwayError
+from smm_async._store import Ended, StoreAwayError, StoreError
 
 __all__ = ["LOOK_SECONDS", "Changes", "Endings", "Events"]
 
@@ -120,18 +120,42 @@ class Endings:
         self._wakeup = wakeup
         self._limit = limit
         self._lease = lease
+        self._is_closed = False
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Events:
-        """Return the next events, as soon as there are any, and the store can be reached."""
-        while True:
+        """Return the next events, as soon as there are any, and the store can be reached.
+
+        Raises:
+            StopAsyncIteration: the tracker was left.
+        """
+        while not self._is_closed:
             # Looked for before the store is asked, so that nothing falls in between.
             event = self._wakeup.event
-            with suppress(StoreAwayError):
-                taken = await self._calls.run(self._calls.store.take, self._limit, self._lease)
-                if taken:
-                    return Events(taken, self._calls)
+            taken = await self._take()
+            if taken:
+                return Events(taken, self._calls)
             with anyio.move_on_after(LOOK_SECONDS):
                 await event.wait()
+        raise StopAsyncIteration
+
+    async def _take(self) -> Sequence[Ended]:
+        """Return events; none if the store is away, or was closed."""
+        try:
+            taken = await self._calls.run(self._calls.store.take, self._limit, self._lease)
+        except StoreError as error:
+            if not (self._is_closed or isinstance(error, StoreAwayError)):
+                raise
+            return ()
+        if taken and self._is_closed:
+            # Nobody could acknowledge them. If the store is closed already, they come back after the lease.
+            with suppress(StoreError):
+                await self._calls.run_shielded(self._calls.store.release, [event.id for event in taken])
+            return ()
+        return taken
+
+    def close(self) -> None:
+        """End it; the tracker calls this, and wakes those who wait."""
+        self._is_closed = True

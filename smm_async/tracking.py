@@ -158,6 +158,7 @@ class Tracker:
         self._calls: Calls | None = None
         self._tendings: dict[str, Tending] = {}
         self._listeners: WeakSet[Changes] = WeakSet()
+        self._consumers: WeakSet[Endings] = WeakSet()
         self._lookouts: dict[str, Lookout] = {}
         self._wakeup = Wakeup()
 
@@ -180,7 +181,7 @@ class Tracker:
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Stop `run()`, close the store, and end whoever waits for an order, or listens to `changes()`."""
+        """Stop `run()`, close the store, and end `changes()`, `ended()`, and all that `wait()`."""
         self.stop()
         calls, self._calls = self._opened(), None
         lookouts, self._lookouts = self._lookouts, {}
@@ -188,6 +189,9 @@ class Tracker:
             lookout.close()
         for listener in self._listeners:
             listener.close()
+        for consumer in self._consumers:
+            consumer.close()
+        self._wakeup.tell()
         await calls.run_shielded(self._store.close)
 
     async def add(self, panel: str, orders: Iterable[int | str]) -> int:
@@ -259,7 +263,8 @@ class Tracker:
         Any number of consumers, anywhere, share the events. Each yields `Events`, to be used with ``async with``: left
         normally, they are acknowledged and never come again; left by an exception, those that are not `Events.done()`
         come back after a second, and after twice as long each time, 300 seconds at most; if the process dies, after the
-        lease. So an event may come twice, always with the same `Tracked.key`, and after younger ones.
+        lease. So an event may come twice, always with the same `Tracked.key`, and after younger ones. The iterator ends
+        when the tracker is left.
 
         Args:
             limit: how many to take at a time, at most.
@@ -267,7 +272,9 @@ class Tracker:
         """
         check_whole("limit", limit)
         check_seconds("lease", lease, least=0.0)
-        return Endings(self._opened(), self._wakeup, limit, lease)
+        endings = Endings(self._opened(), self._wakeup, limit, lease)
+        self._consumers.add(endings)
+        return endings
 
     async def run(self) -> None:
         """Look up what is due, until `stop()`. Cancelled, it gives back what it has claimed.
