@@ -236,7 +236,7 @@ class Client:
         The first look is at once, and its changes have no `Change.before`. Later, orders are asked for as ``poll``
         says, by as many in one request as it holds. Passing errors are waited out: one order's own by itself, the
         panel's for all. `OrderState.FAILED` and `OrderState.UNKNOWN` are no ends, so that only the caller can end
-        such a watch: leave the loop, or cancel it.
+        such a watch: leave the loop, or cancel it. Closing the client ends it with `ClosedError`, at once.
 
         Args:
             orders: the ids.
@@ -247,8 +247,10 @@ class Client:
             UnsupportedActionError: the panel documents no such action.
             ValueError: what cannot be an order id, or a number out of bounds.
         """
-        lookups = self._exchange.lookups("status")
-        return Watch(self.statuses, orders, batch=lambda: lookups.max_batch, poll=poll, lag=lag)
+        lookups, sleep_until = self._exchange.lookups("status"), self._exchange.host.sleep_until
+        return Watch(
+            self.statuses, orders, batch=lambda: lookups.max_batch, poll=poll, lag=lag, sleep_until=sleep_until
+        )
 
     async def wait(self, order: int | str, *, poll: Poll = _POLL, lag: float = _LAG) -> OrderStatus:
         """Return how ``order`` has ended, as soon as that is seen; see `watch()`.

@@ -36,6 +36,8 @@ class TaskHost:
         self._bell: Waiter | None = None
         self._ended: anyio.Event | None = None
         self._at_end: list[Callable[[], None]] = []
+        # Set when it is closed: one for each task that sleeps here.
+        self._sleepers: set[anyio.Event] = set()
 
     @property
     def is_closed(self) -> bool:
@@ -65,6 +67,23 @@ class TaskHost:
         if loop is None or not loop.is_here():
             loop = self._move_here()
         return loop
+
+    async def sleep_until(self, at: float) -> None:
+        """Sleep until a moment of the loop's clock, in the caller's task, but no longer than the host is open.
+
+        Raises:
+            ClosedError: it is closed, or was meanwhile.
+            RuntimeError: while the jobs live on another loop.
+        """
+        self.loop_here()
+        sleeper = anyio.Event()
+        self._sleepers.add(sleeper)
+        try:
+            with anyio.CancelScope(deadline=at):
+                await sleeper.wait()
+        finally:
+            self._sleepers.discard(sleeper)
+        self.loop_here()
 
     def start_soon(
         self,
@@ -121,6 +140,8 @@ class TaskHost:
         if not self._closed:
             self._closed = True
             self._tell_end()
+            for sleeper in self._sleepers if self.is_here else ():
+                sleeper.set()
 
     async def _stop(self) -> None:
         """Cancel the jobs and wait for their end, unless they live on another loop."""
@@ -144,6 +165,7 @@ class TaskHost:
 
     def _forget_loop(self) -> None:
         self._jobs.clear()
+        self._sleepers.clear()
         self._bell = None
         self._ended = None
         self._tell_end()

@@ -70,6 +70,7 @@ class Watch(Generic[Id]):
         batch: Callable[[], int],
         poll: Poll,
         lag: float,
+        sleep_until: Callable[[float], Awaitable[None]] = anyio.sleep_until,
         jitter: random.Random | None = None,
     ) -> None:
         """Do nothing yet; see `Client.watch()`. ``batch`` tells how many ids one request may hold."""
@@ -80,6 +81,7 @@ class Watch(Generic[Id]):
         self._look_up = look_up
         self._batch = batch
         self._lag = lag
+        self._sleep_until = sleep_until
         self._schedule = Schedule(ids, poll, jitter=jitter)
         # Not more than one look's: nobody looks again before they are read.
         self._changes: deque[Change[Id]] = deque()
@@ -107,7 +109,7 @@ class Watch(Generic[Id]):
 
     async def _look(self) -> None:
         """Wait for the next look, and have it."""
-        await anyio.sleep_until(self._schedule.next_at)
+        await self._sleep_until(self._schedule.next_at)
         turns = self._schedule.take(anyio.current_time(), self._batch())
         try:
             found = await self._look_up([turn.order for turn in turns])
