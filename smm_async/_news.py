@@ -109,22 +109,23 @@ class Health:
         A panel that names none of many orders has not answered, whatever it said: at first that is no miss of theirs.
         But they may all be lost: after some such claims, and for each order after as many, it is one.
         """
-        is_late = any(isinstance(answer, NotSentError) for answer in answers.values())
+        # Almost all answers are no errors: what follows looks at few.
+        errors = {id_: answer for id_, answer in answers.items() if isinstance(answer, SmmError)}
+        is_late = any(isinstance(error, NotSentError) for error in errors.values())
         self.requests = max(1, self.requests // 2) if is_late else min(self.requests + 1, _MOST_REQUESTS)
-        named = {id_ for id_, answer in answers.items() if isinstance(answer, OrderStatus)}
-        self._believe(named)
-        misses = [id_ for id_, answer in answers.items() if isinstance(answer, (UnknownOrderError, UnresolvedError))]
-        if not named and len(misses) >= _MANY and self.doubts < _TOLERATED:
-            answers = {**answers, **self._doubt(misses)}
-        is_up = any(
-            isinstance(answer, (OrderStatus, UnknownOrderError, UnresolvedError)) for answer in answers.values()
-        )
+        misses = [id_ for id_, error in errors.items() if isinstance(error, (UnknownOrderError, UnresolvedError))]
+        names_any = len(errors) < len(answers)
+        self._believe(answers)
+        doubted: dict[str, Answer] = {}
+        if not names_any and len(misses) >= _MANY and self.doubts < _TOLERATED:
+            doubted = self._doubt(misses)
+        is_up = names_any or len(misses) > len(doubted)
         self.failures = 0 if is_up else self.failures + 1
-        return answers
+        return {**answers, **doubted} if doubted else answers
 
-    def _believe(self, named: set[str]) -> None:
+    def _believe(self, answers: Mapping[str, Answer]) -> None:
         """Begin anew where a doubted order is named: doubt was right. Other orders' being named tells nothing of it."""
-        back = self._doubted.keys() & named
+        back = [id_ for id_ in self._doubted.keys() & answers.keys() if isinstance(answers[id_], OrderStatus)]
         if back:
             self.doubts = 0
         for id_ in back:
