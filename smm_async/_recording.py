@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, TypeAlias, TypeVar
 
 import anyio
+import anyio.lowlevel
 
 from smm_async._calls_to_store import Calls
 from smm_async._news import put_off, returned
@@ -64,6 +65,8 @@ class Recorder:
         # The first half goes before the second: however many fail, some are recorded.
         parts = [ends]
         while parts and failures < _MOST_FAILURES and anyio.current_time() < give_up_at:
+            # What is on its way to the store is not cancelled; what is not, is.
+            await anyio.lowlevel.checkpoint()
             part = parts.pop()
             middle = len(part) // 2
             try:
