@@ -7,7 +7,6 @@ once if the handler's work is in the same database transaction.
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
@@ -42,6 +41,7 @@ from smm_async._store import (
 )
 from smm_async._tending import Tending
 from smm_async._tending_settings import Settings
+from smm_async._tracker_arguments import check_client, check_panel, read_paces
 from smm_async.journal import EntryState, Journal
 
 __all__ = [
@@ -75,7 +75,6 @@ __all__ = [
 
 # As many as may wait for a database at a time. A worker's own threads are left alone.
 _THREADS: Final = 4
-_LONGEST_NAME: Final = 100
 _POLL: Final = Poll()
 # The part of what a lease leaves beside a lookup for which turns may be reserved; the rest is for recording.
 _RESERVED: Final = 0.5
@@ -133,15 +132,13 @@ class Tracker:
         if max_misses is not None:
             check_whole("max_misses", max_misses)
         for name, client in clients.items():
-            _check_panel(name)
-            _check_client(name, client, lease)
+            check_panel(name)
+            check_client(name, client, lease)
         budget = max((client.budget for client in clients.values()), default=0.0)
         self._store = store
         self._clients = dict(clients)
         horizon = (lease - budget) * _RESERVED
-        self._paces = _read_paces(pace, clients)
-        for name, requests in self._paces.items():
-            _check_pace(name, requests, horizon)
+        self._paces = read_paces(pace, clients, horizon)
         self._settings = Settings(
             poll=poll,
             lease=lease,
@@ -201,7 +198,7 @@ class Tracker:
             ValueError: what cannot be an order id, or a panel's name.
             StoreAwayError: the store cannot be reached.
         """
-        name, ids = _check_panel(panel), [read_id(order) for order in orders]
+        name, ids = check_panel(panel), [read_id(order) for order in orders]
         added = await self._opened().run(self._store.add, name, ids)
         if name in self._tendings:
             self._tendings[name].wake()
@@ -354,39 +351,3 @@ class Tracker:
                 self._lookouts[change.panel].hear([change.order])
         if ends:
             self._wakeup.tell()
-
-
-def _check_panel(name: object) -> str:
-    if not isinstance(name, str) or not 1 <= len(name) <= _LONGEST_NAME or not name.isprintable():
-        message = f"A panel's name is a text of 1 to {_LONGEST_NAME} printable characters, not {name!r:.200}."
-        raise ValueError(message)
-    return name
-
-
-def _check_client(name: str, client: Client, lease: float) -> None:
-    if "status" not in client.panel.actions:
-        message = f"Panel {name!r} has no status to look up."
-        raise ValueError(message)
-    check_seconds("lease", lease, least=0.0)
-    if lease <= client.budget:
-        message = f"lease must be longer than {client.budget:g} s, the budget of a lookup at {name!r}, not {lease!r}."
-        raise ValueError(message)
-
-
-def _read_paces(pace: Mapping[str, float] | float | None, clients: Mapping[str, Client]) -> dict[str, float | None]:
-    if not isinstance(pace, Mapping):
-        return dict.fromkeys(clients, pace)
-    strange = [name for name in pace if name not in clients]
-    if strange and clients:
-        message = f"pace is for {', '.join(map(repr, strange))}, but there is no client of that name."
-        raise ValueError(message)
-    return {name: pace.get(name) for name in clients}
-
-
-def _check_pace(name: str, pace: float | None, horizon: float) -> None:
-    if pace is None:
-        return
-    slowest = 4 / horizon
-    if isinstance(pace, bool) or not slowest <= pace < math.inf:
-        message = f"pace must be at least {slowest:.2g} requests a second to {name!r}, for this lease, not {pace!r}."
-        raise ValueError(message)
