@@ -138,4 +138,6 @@ class Lookout:
             place.bell.tell()
 
     def _not_tracked(self, order: str) -> LookupError:
-        return LookupError(f"Order {order!r} of panel {self._panel!r} is not tracked: add() it.")
+        return LookupError(
+            f"Order {order!r} of panel {self._panel!r} is not tracked: add() it; reopen() it if it was forgotten."
+        )

@@ -149,7 +149,7 @@ async def test_what_is_not_tracked_is_refused(store_in_virtual_time):
 
     refused = [result for _, result, _ in waiters.got.values()]
     assert [type(error) for error in refused] == [LookupError, LookupError]
-    assert str(refused[0]) == "Order '2' of panel 'alpha' is not tracked: add() it."
+    assert str(refused[0]) == "Order '2' of panel 'alpha' is not tracked: add() it; reopen() it if it was forgotten."
     assert refused[0] is not refused[1]
 
 
