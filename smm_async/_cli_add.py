@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sqlite3
 import sys
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import attrs
 from cyclopts import Parameter
@@ -16,6 +15,7 @@ from rich.table import Table
 
 import smm_async as smm
 from smm_async._cli_balance import money
+from smm_async._cli_journal import command_for, reading
 from smm_async._cli_order import describe_cost, find_service, make_order, read_fields
 from smm_async._cli_output import (
     TABLE,
@@ -29,7 +29,7 @@ from smm_async._cli_output import (
     shown,
 )
 from smm_async._cli_panel import DEFAULTS, Connection, SettingsError, journal_path
-from smm_async._cli_run import DONE, FAILED, MISUSED, UNKNOWN, run
+from smm_async._cli_run import DONE, FAILED, MISUSED, UNKNOWN, code_for, explain, run
 from smm_async._cli_writes import finish_writes
 from smm_async.journal import Entry, EntryState, Journal
 
@@ -92,7 +92,9 @@ def add(
         if not yes and not _agrees():
             complain("Nothing was ordered.")
             return FAILED
-    return run(connection, finish_writes(_placing(quote, ref, output)), journal=book)
+    advice = _advice(None if book is None else command_for(journal, connection), ref)
+    placing = _Placing(quote, ref, output, advice, debug=connection.debug)
+    return run(connection, finish_writes(placing.work, advice), journal=book)
 
 
 def _check_may_ask(*, yes: bool) -> None:
@@ -105,17 +107,25 @@ def _journal_at(path: Path | None, ref: str | None) -> Journal | None:
     if ref is not None and path is None:
         message = "--ref needs a journal, which remembers it: say --journal PATH, or set SMM_JOURNAL."
         raise SettingsError(message)
-    return None if path is None else Journal(path)
+    # With evidence, or `journal reconcile` would have nothing to compare.
+    return None if path is None else Journal(path, evidence=True)
 
 
 async def _entry_in(journal: Journal, ref: str) -> Entry | None:
-    try:
+    with reading(journal, then="Nothing was ordered: look at that file, or say another --journal."):
         return await journal.get(ref)
-    except (OSError, ValueError, sqlite3.Error) as error:
-        message = (
-            f"{journal} cannot be read: {error}. Nothing was ordered: look at that file, or say another --journal."
-        )
-    raise SettingsError(message)
+
+
+def _advice(command: Callable[..., str] | None, ref: str | None) -> Callable[[str | None], str]:
+    """Return what says how to find out what became of an order, by what it is called in the journal."""
+
+    def advise(known: str | None) -> str:
+        if command is None:
+            return "There is no journal to ask: compare the balance above with that of: smm-async balance"
+        name = known or ref
+        return f"Look for evidence with: {command('list') if name is None else command('reconcile', name)}"
+
+    return advise
 
 
 def _agrees() -> bool:
@@ -172,22 +182,38 @@ class _Quote:
         return f", {money(left, self.balance.currency)} after it" + ("; too little" if left < 0 else "")
 
 
-def _placing(quote: _Quote, ref: str | None, output: Output) -> Callable[[smm.Client], Any]:
-    async def work(client: smm.Client) -> int:
+@attrs.frozen
+class _Placing:
+    """How the order is placed, and what is said of it."""
+
+    quote: _Quote
+    ref: str | None
+    output: Output
+    advice: Callable[[str | None], str]
+    debug: bool = attrs.field(kw_only=True)
+
+    async def work(self, client: smm.Client) -> int:
         try:
-            order = await client.add(quote.order, ref=ref)
+            order = await client.add(self.quote.order, ref=self.ref)
         except ValueError as error:
             raise SettingsError(str(error)) from None
-        if quote.is_placed:
-            complain(f"{ref} was placed before: nothing was sent.")
+        except smm.SmmError as error:
+            return self._fail(error)
+        if self.quote.is_placed:
+            complain(f"{self.ref} was placed before: nothing was sent.")
         try:
-            _write(quote, order, ref, output)
+            _write(self.quote, order, self.ref, self.output)
         except UNWRITABLE:
             complain_of_output(f"Order {order} was placed, but its number could not be written.")
             return UNKNOWN
         return DONE
 
-    return work
+    def _fail(self, error: smm.SmmError) -> int:
+        explain(error, debug=self.debug)
+        code = code_for(error)
+        if code == UNKNOWN:
+            complain(self.advice(error.ref if isinstance(error, smm.OutcomeUnknownError) else None))
+        return code
 
 
 def _write(quote: _Quote, order: str, ref: str | None, output: Output) -> None:

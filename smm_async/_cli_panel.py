@@ -104,7 +104,8 @@ def journal_path(given: Path | None, connection: Connection) -> Path | None:
     Raises:
         SettingsError: there is no such panel, or no such user's home.
     """
-    told = given or _find(connection).profile.get("journal") or os.environ.get("SMM_JOURNAL")
+    found = None if given else _look_for(connection)
+    told = given or (found and found.profile.get("journal")) or os.environ.get("SMM_JOURNAL")
     return _at_home(told) if told else None
 
 
@@ -126,6 +127,15 @@ def _make_client(found: _Found, **options: Any) -> smm.Client:
 
 
 def _find(connection: Connection) -> _Found:
+    found = _look_for(connection)
+    if found is None:
+        message = f"Which panel? Say --panel or --url, set {_URL}, or name a default in {_profiles_path()}."
+        raise SettingsError(message)
+    return found
+
+
+def _look_for(connection: Connection) -> _Found | None:
+    """Return the panel, if anything names one."""
     if connection.panel is not None and connection.url is not None:
         message = "Say --panel or --url, not both: a panel has its own address."
         raise SettingsError(message)
@@ -135,8 +145,7 @@ def _find(connection: Connection) -> _Found:
         return _at(url)
     if (default := _read_profiles().get("default")) is not None:
         return _named(default)
-    message = f"Which panel? Say --panel or --url, set {_URL}, or name a default in {_profiles_path()}."
-    raise SettingsError(message)
+    return None
 
 
 def _at(url: str) -> _Found:

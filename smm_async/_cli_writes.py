@@ -120,8 +120,11 @@ async def _batches(ids: Ids, size: int) -> AsyncIterator[list[str]]:
         yield batch
 
 
-def finish_writes(work: Work) -> Work:
-    """Return the same work, which says what became of writes that were on their way when Ctrl-C came."""
+def finish_writes(work: Work, advice: Callable[[str | None], str] = lambda _: "") -> Work:
+    """Return the same work, which says what became of writes that were on their way when Ctrl-C came.
+
+    ``advice`` says how to find out what became of one of which nobody knows, by what it is called in the journal.
+    """
 
     async def finishing(client: smm.Client) -> int:
         try:
@@ -130,18 +133,19 @@ def finish_writes(work: Work) -> Work:
             # Caught here, at the end of the program, since there is something to say, and no one else to say it.
             complain("Waiting for the answer to what was sent already.")
             await client.aclose()
-            return _tell(client.unsettled())
+            return _tell(client.unsettled(), advice)
 
     return finishing
 
 
-def _tell(writes: Sequence[smm.Unsettled]) -> int:
+def _tell(writes: Sequence[smm.Unsettled], advice: Callable[[str | None], str]) -> int:
     """Say what became of writes, and return the exit code."""
     code = STOPPED
     for write in writes:
         for what, outcome in _outcomes(write):
             if outcome is None or code_for(outcome) == UNKNOWN:
-                complain(f"{write.action} {what} may have been carried out: look at the panel before you repeat it.")
+                warning = f"{write.action} {what} may have been carried out: look at the panel before you repeat it."
+                complain(f"{warning} {advice(write.ref)}".rstrip())
                 code = UNKNOWN
             else:
                 complain(f"{write.action} {what} was answered: {outcome}")

@@ -103,6 +103,7 @@ def _add_commands(app: App) -> None:
     from smm_async import (  # noqa: PLC0415  they need the extra, too
         _cli_add,
         _cli_balance,
+        _cli_journal,
         _cli_lookups,
         _cli_panel_app,
         _cli_services,
@@ -118,6 +119,7 @@ def _add_commands(app: App) -> None:
     app.command(_cli_lookups.status)
     app.command(_cli_watch.watch)
     app.command(_cli_add.add)
+    app.command(_cli_journal.app)
     app.command(_cli_writes.refill)
     app.command(_cli_lookups.refill_status)
     app.command(_cli_writes.cancel)
