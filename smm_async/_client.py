@@ -100,8 +100,8 @@ class Client:
                 What it raises is logged, once per client, and reaches nobody.
 
         Raises:
-            ValueError: an address that is not complete or not https, an empty key, a number out of bounds, a limit for
-                what is no action of the panel, or an ``on_event`` that is async.
+            ValueError: an address that is not complete, not https or holds a key, an empty key, a number out of bounds,
+                a limit for what is no action of the panel, or an ``on_event`` that is async.
         """
         complaint = complaint_about_key(key)
         secret = None if complaint else Secret(key)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from ipaddress import ip_address
 from typing import Any, Final, Literal
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import attrs
 
@@ -19,6 +19,12 @@ __all__ = ["D3MWORLD", "ONE_DG", "STANDARD_ACTIONS", "Action", "Panel"]
 _FIELD_NAME = re.compile(r"[A-Za-z0-9_.\[\]-]{1,64}")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9-]{1,64}")
 _HEADER_VALUE = re.compile(r"[ -~]*")
+# What parts of a parameter's name make it one for a key: `api_key`, `accessToken`, `data[secret]`.
+_NAME_PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+_KEY_WORDS = frozenset({
+    *("key", "token", "secret", "password", "passwd", "pass", "pwd", "auth", "authorization"),
+    *("apikey", "apitoken", "accesskey", "accesstoken", "secretkey", "privatekey", "authtoken", "authkey"),
+})  # fmt: skip
 # A second one would contradict the first; for one of them there is `Panel.user_agent`.
 _OWN_HEADERS = frozenset(
     {"host", "content-length", "content-type", "transfer-encoding", "accept-encoding", "user-agent"}
@@ -59,6 +65,9 @@ STANDARD_ACTIONS: Final[Mapping[str, Action]] = {
 
 def _check_url(panel: Panel, _: object, url: str) -> None:
     complaint = _complaint_about_url(url, allow_http=panel.allow_http)
+    if complaint is None and _has_key(url, panel.key_field):
+        # Neither the value nor the name: what somebody pastes there may be both.
+        complaint = "A panel's address holds no key, since addresses are logged: take it out, and give it as the key."
     if complaint:
         raise ValueError(complaint)
 
@@ -81,6 +90,15 @@ def _complaint_about_url(url: object, *, allow_http: bool) -> str | None:
     if parts.scheme == "http" and not allow_http and not _is_loopback(host):
         return f"{shown} would send the key in clear text: use https, or say Panel(..., allow_http=True)."
     return None
+
+
+def _has_key(url: str, key_field: str) -> bool:
+    names = [name for name, _ in parse_qsl(urlsplit(url).query, keep_blank_values=True)]
+    return any(name == key_field or not _KEY_WORDS.isdisjoint(_words_of(name)) for name in names)
+
+
+def _words_of(name: str) -> set[str]:
+    return {part.lower() for part in _NAME_PART.findall(name)}
 
 
 def _is_loopback(host: str) -> bool:
@@ -140,7 +158,10 @@ class Panel:
     """One panel: where it is and how it differs from the others. Derive yours with `attrs.evolve`."""
 
     url: str = attrs.field(validator=_check_url)
-    """The complete address, taken as it is: no slash is added or dropped. https, or http on the loopback interface."""
+    """The complete address, taken as it is: no slash is added or dropped. https, or http on the loopback interface.
+
+    It may have parameters, but none for a key, by its name: what is in an address ends in logs.
+    """
     allow_http: bool = attrs.field(default=False, kw_only=True)
     """Allow plain http elsewhere, which shows the key to everyone on the way."""
     bearer: bool = attrs.field(default=False, kw_only=True)

@@ -81,6 +81,8 @@ def test_key_beside_a_refused_argument_is_nowhere(name, options):
         "https://user:{}@panel.example/ api",
         "https://panel.example:port/api?key={}",
         "panel.example/api?key={}",
+        "https://panel.example/api?my-api-key-is={}",
+        "https://panel.example/api?{}&key=1",
     ],
 )
 def test_key_in_a_refused_address_is_not_in_the_error(name, write, address):

@@ -149,6 +149,8 @@ def test_profile_that_is_wrong_is_said_in_a_sentence(content, words, profiles, c
         (["--url", "panel.example"], "is not a panel's address"),
         (["--url", "http://panel.example/?key=secret-part"], "clear text"),
         (["--url", "https://me:secret-part@panel.example/"], "neither a user name"),
+        (["--url", "https://panel.example/?key=secret-part"], "address holds no key"),
+        (["--url", "https://panel.example/#secret-part"], "neither a user name"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

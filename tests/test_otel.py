@@ -123,7 +123,7 @@ async def test_errors_are_on_the_span(backend):
 
 async def test_metrics_count_what_was_done(backend):
     """Durations are seconds in the buckets of the conventions; lookups, sizes, retries and orders are counted."""
-    panel = smm.Panel("http://127.0.0.1:81/api/v2?token=hidden")
+    panel = smm.Panel("http://127.0.0.1:81/api/v2?site=hidden")
     lost = answer(b"<html>", 502)
     transport = ScriptedTransport(after(0.3, statuses("1", "2")), refused, BALANCE, PLACED, lost)
     async with smm.Client(panel, key=KEY, transport=transport, on_event=backend.hook) as client:

@@ -58,6 +58,44 @@ def test_panel_on_this_machine_needs_no_encryption(url):
     assert smm.Panel(url).url == url
 
 
+@pytest.mark.parametrize(
+    "query",
+    [
+        "key=secret-part",
+        "KEY=",
+        "site=7&api_key=secret-part",
+        "apikey=secret-part",
+        "panelAPIKey=secret-part",
+        "data%5Btoken%5D=secret-part",
+        "client-secret=secret-part",
+        "pwd=secret-part",
+        "auth=secret-part",
+    ],
+)
+def test_address_with_a_key_is_refused(query):
+    """A key in an address ends in logs: it is refused, and not repeated."""
+    with pytest.raises(ValueError, match="A panel's address holds no key") as caught:
+        smm.Client(f"https://panel.example/api/v2?{query}", key="made-up")
+
+    assert "secret" not in str(caught.value)
+
+
+def test_address_with_the_panel_s_own_field_for_keys_is_refused():
+    """What a panel calls its key is one, too, also in the address of a single action."""
+    with pytest.raises(ValueError, match="holds no key"):
+        smm.Panel("https://panel.example/api/v2?hash=secret-part", key_field="hash")
+    with pytest.raises(ValueError, match="holds no key"):
+        smm.Panel(URL, actions={"balance": smm.Action("balance", url="https://panel.example/balance?key=secret-part")})
+
+
+@pytest.mark.parametrize("query", ["site=7", "route=api/v2&keyword=a&monkey=1", "tokens", "?", "author=me&keys=2"])
+def test_address_with_other_parameters_is_taken(query):
+    """Panels that find their API by a parameter keep it."""
+    url = f"https://panel.example/index.php?{query}"
+
+    assert smm.Panel(url).url == url
+
+
 def test_panel_elsewhere_goes_in_clear_only_if_allowed():
     """Plain http to another machine has to be said."""
     assert smm.Panel("http://panel.example/", allow_http=True).allow_http
