@@ -22,6 +22,7 @@ from smm_async._cli_lookups import STATUS_COLUMNS, status_row
 from smm_async._cli_output import TABLE, Output, Writer, complain, make_console, make_table, shown
 from smm_async._cli_panel import DEFAULTS, Connection, SettingsError
 from smm_async._cli_run import DONE, MISUSED, code_for, run
+from smm_async._poll import LAG
 
 __all__ = ["watch"]
 
@@ -37,7 +38,7 @@ def watch(
     file: IdFile = None,
     shortest: Seconds = 15.0,
     longest: Seconds = 900.0,
-    lag: Annotated[float, Parameter(validator=Number(gte=0))] = 60.0,
+    lag: Annotated[float, Parameter(validator=Number(gte=0))] = LAG,
     connection: Connection = DEFAULTS,
     output: Output = TABLE,
 ) -> int:

@@ -16,7 +16,7 @@ from smm_async._bounds import check_seconds, check_whole
 from smm_async._exchange import Exchange
 from smm_async._ids import read_id, read_text, shown
 from smm_async._limits import Limiter, RateLimit
-from smm_async._poll import Poll
+from smm_async._poll import LAG, Poll
 from smm_async._reconcile import Reconciliation, reconcile
 from smm_async._secret import Secret, complaint_about_key
 from smm_async._telemetry import check_hook
@@ -48,7 +48,6 @@ Id = TypeVar("Id", bound="int | str")
 T = TypeVar("T")
 
 _POLL = Poll()
-_LAG = 600.0
 
 
 class Client:
@@ -230,7 +229,7 @@ class Client:
         """
         return self._stream("status", orders)
 
-    def watch(self, orders: Iterable[Id], *, poll: Poll = _POLL, lag: float = _LAG) -> Watch[Id]:
+    def watch(self, orders: Iterable[Id], *, poll: Poll = _POLL, lag: float = LAG) -> Watch[Id]:
         """Return the changes of ``orders``, for ``async for``, until every order has ended.
 
         The first look is at once, and its changes have no `Change.before`. Later, orders are asked for as ``poll``
@@ -252,7 +251,7 @@ class Client:
             self.statuses, orders, batch=lambda: lookups.max_batch, poll=poll, lag=lag, sleep_until=sleep_until
         )
 
-    async def wait(self, order: int | str, *, poll: Poll = _POLL, lag: float = _LAG) -> OrderStatus:
+    async def wait(self, order: int | str, *, poll: Poll = _POLL, lag: float = LAG) -> OrderStatus:
         """Return how ``order`` has ended, as soon as that is seen; see `watch()`.
 
         Many that wait for an order each ask together, where their moments are near.

@@ -7,8 +7,10 @@ from typing import Final
 
 import attrs
 
-__all__ = ["Poll"]
+__all__ = ["LAG", "Poll"]
 
+LAG: Final = 600.0
+"""For how many seconds "no such order" is taken for lag, unless somebody says otherwise."""
 _JITTER: Final = 0.1
 
 

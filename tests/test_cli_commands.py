@@ -1,5 +1,6 @@
 """The commands that read: what they write, in which form, and with which exit code."""
 
+import inspect
 import io
 import json
 import os
@@ -11,6 +12,7 @@ from decimal import Decimal
 import pytest
 import respx
 
+import smm_async as smm
 from smm_async import _cli_ids, _cli_lookups, _cli_output, _cli_watch
 from smm_async._cli_output import Column, make_console, make_table
 from smm_async.cli import main
@@ -336,6 +338,13 @@ def test_watch_has_sensible_pauses(capsys):
     """Bounds in the wrong order are refused."""
     assert main(["watch", "1", "--shortest", "5", "--longest", "1"]) == 2
     assert "longest must be at least shortest" in capsys.readouterr().err
+
+
+def test_watch_waits_for_a_lag_as_the_library_does():
+    """Who says nothing of a lag gets the same on the command line and in a program."""
+    defaults = [inspect.signature(watch).parameters["lag"].default for watch in (_cli_watch.watch, smm.Client.watch)]
+
+    assert defaults == [600.0, 600.0]
 
 
 @pytest.mark.parametrize("lag", ["inf", "nan"])
