@@ -29,6 +29,13 @@ _URL: Final = "SMM_URL"
 _PROFILES: Final = "SMM_PROFILES"
 _BUILT_IN: Final = {"d3mworld": panels.D3MWORLD, "1dg": panels.ONE_DG}
 _KEY_SOURCES: Final = ("key", "key_env", "key_file")
+_RATE: Final = re.compile(r"([1-9][0-9]{0,8})/([smh])")
+_PERIODS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0}
+_WANTED_RATE: Final = "is to be such as 120/m, 5/s or 1000/h"
+_SHORTEST_GAP: Final = 0.001
+# As the client's own.
+_MAX_IN_FLIGHT: Final = 8
+_WRITE_BUDGET: Final = 60.0
 # What a line of TOML can say of a panel; words and actions take a program.
 _PANEL_FIELDS: Final = {
     "action_field": str,
@@ -42,7 +49,8 @@ _PANEL_FIELDS: Final = {
     "user_agent": str,
 }
 _FIELDS: Final = {
-    **dict.fromkeys(("url", "like", "journal", *_KEY_SOURCES), str),
+    **dict.fromkeys(("url", "like", "journal", "rate", *_KEY_SOURCES), str),
+    "max_in_flight": int,
     **_PANEL_FIELDS,
 }
 
@@ -61,6 +69,13 @@ class Connection:
     budget: Annotated[
         float, Parameter(validator=Number(gt=0), help="Seconds that a lookup may take, with repetition.")
     ] = 30.0
+    rate: Annotated[
+        str | None,
+        Parameter(help="How many requests the panel allows: 120/m, 5/s or 1000/h. They leave evenly spread."),
+    ] = None
+    max_in_flight: Annotated[
+        int | None, Parameter(validator=Number(gte=1), help="Requests on their way at the same time; by default 8.")
+    ] = None
     debug: Annotated[bool, Parameter(negative="", help="Say more about what goes on, never the key.")] = False
 
 
@@ -83,17 +98,40 @@ def make_client(connection: Connection, **options: Any) -> smm.Client:
         SettingsError: there is no such panel or no key for it, or the client refuses something.
     """
     found = _find(connection)
-    return _make_client(found, budget=connection.budget, **options)
+    max_in_flight = connection.max_in_flight or found.profile.get("max_in_flight", _MAX_IN_FLIGHT)
+    limit = _limit_of(found) if connection.rate is None else _read_rate(connection.rate)
+    # Up to twice as many requests are made up as may be on their way, and each waits for its turn in its budget.
+    waiting = 0.0 if limit is None else limit.per * (2 * max_in_flight + 1)
+    budgets = {"budget": connection.budget, "write_budget": options.pop("write_budget", _WRITE_BUDGET)}
+    longer = {name: seconds + waiting for name, seconds in budgets.items()}
+    return _make_client(found, max_in_flight=max_in_flight, rate_limit=limit, **longer, **options)
 
 
 def find_panel(name: str, address: str, *, budget: float, max_in_flight: int) -> smm.Client:
-    """Return a client for a panel by its name and its address, which may be a name, too.
+    """Return a client for a panel by its name and its address, which may be a name, too; its profile may have a rate.
 
     Raises:
         SettingsError: as `make_client()`.
     """
     found = _at(address) if "://" in address else _named(address)
-    return _make_client(attrs.evolve(found, name=name), budget=budget, max_in_flight=max_in_flight)
+    limits = {"budget": budget, "max_in_flight": max_in_flight, "rate_limit": _limit_of(found)}
+    return _make_client(attrs.evolve(found, name=name), **limits)
+
+
+def _limit_of(found: _Found) -> smm.RateLimit | None:
+    return _read_rate(found.profile["rate"]) if "rate" in found.profile else None
+
+
+def _read_rate(text: str) -> smm.RateLimit:
+    """Return a rate as one request in each part of its period: commands one after the other keep to it, too.
+
+    Raises:
+        SettingsError: it is none.
+    """
+    if (read := _RATE.fullmatch(text)) is None:
+        message = f"--rate {_WANTED_RATE}, not {text[:40]!r}."
+        raise SettingsError(message)
+    return smm.RateLimit(1, per=max(_SHORTEST_GAP, _PERIODS[read[2]] / int(read[1])))
 
 
 def journal_path(given: Path | None, connection: Connection) -> Path | None:
@@ -180,6 +218,8 @@ def _describe(name: str, profile: Mapping[str, Any]) -> smm.Panel:
             # Never the value: it may be a key in the wrong place.
             wanted = f"is to be {_FIELDS[field].__name__}" if field in _FIELDS else "is none of a profile's"
             raise _wrong(name, f"{field!r} {wanted}")
+    if not _RATE.fullmatch(profile.get("rate", "1/s")):
+        raise _wrong(name, f"'rate' {_WANTED_RATE}")
     if sum(source in profile for source in _KEY_SOURCES) > 1:
         raise _wrong(name, "it has more than one of key, key_env and key_file")
     like = profile.get("like")

@@ -37,7 +37,7 @@ _REMEDIES: Final[Sequence[tuple[type[errors.SmmError], str]]] = (
     (errors.BadReplyError, "Check that the address is that of the API, and ask again later."),
     (errors.InvalidKeyError, "Check the key, and that it belongs to this panel."),
     (errors.AccountError, "Ask the panel's support about the account."),
-    (errors.RateLimitedError, "Wait, and ask less often."),
+    (errors.RateLimitedError, "Wait, and ask less often, with --rate."),
     (errors.MaintenanceError, "Ask again later."),
     (errors.NotEnoughFundsError, "Top up the account."),
     (errors.UnknownServiceError, "See what there is with: smm-async services."),

@@ -8,6 +8,7 @@ import re
 import sys
 import threading
 from decimal import Decimal
+from itertools import pairwise
 
 import pytest
 import respx
@@ -359,6 +360,15 @@ def probed(capsys, *arguments):
     """Return what a probe found out, by what was asked."""
     code = main(["panel", "probe", *arguments, "--json"])
     return code, {row["what"]: (row["supported"], row["detail"]) for row in json_lines(capsys.readouterr().out)}
+
+
+def test_rate_holds_the_requests_of_a_command_apart(panel):
+    """What is sent at once without a rate leaves one by one with it."""
+    assert main(["status", *map(str, range(1, 251)), "--rate", "20/s", "--csv"]) == 0
+
+    times = [request.at for request in panel.requests]
+    assert [len(ids) for ids in wire(panel, "status")] == [100, 100, 50]
+    assert min(after - before for before, after in pairwise(times)) > 0.045
 
 
 def test_probe_reads_only(panel, capsys):

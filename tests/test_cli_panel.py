@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import smm_async as smm
-from smm_async._cli_panel import Connection, SettingsError, journal_path, make_client, take_key
+from smm_async._cli_panel import Connection, SettingsError, find_panel, journal_path, make_client, take_key
 from smm_async.cli import main
 from tests.commands import KEY, URL, settings
 
@@ -83,6 +83,44 @@ def test_profiles_have_panels_and_keys(profiles, settings):
         found()
 
 
+def limits_of(monkeypatch, **options):
+    """Return what the client is given that some options ask for."""
+    given = {}
+    monkeypatch.setattr(smm, "Client", lambda _, **settings: given.update(settings))
+    make_client(Connection(**options))
+    return given
+
+
+@pytest.mark.parametrize(
+    ("rate", "per"), [("120/m", 0.5), ("5/s", 0.2), ("3600/h", 1.0), ("1/m", 60.0), ("9000/s", 0.001)]
+)
+def test_rate_is_spread_evenly(rate, per, monkeypatch):
+    """One request leaves at a time, so that commands one after the other keep to a rate, too."""
+    given = limits_of(monkeypatch, rate=rate, max_in_flight=2)
+
+    assert (given["rate_limit"].requests, given["rate_limit"].per) == (1, pytest.approx(per))
+    # As many turns as there may be requests in the queue.
+    assert (given["budget"], given["write_budget"]) == pytest.approx((30 + 5 * per, 60 + 5 * per))
+
+
+def test_limits_are_in_the_profile(profiles, monkeypatch):
+    """A profile says how often its panel may be asked; an option comes before it, and worker heeds the rate, too."""
+    profiles.write_text(profiles.read_text() + 'rate = "30/m"\nmax_in_flight = 3\n')
+
+    assert (given := limits_of(monkeypatch))["rate_limit"] is None
+    assert (given["budget"], given["write_budget"], given["max_in_flight"]) == (30.0, 60.0, 8)
+    given = limits_of(monkeypatch, panel="gamma")
+    assert (given["rate_limit"].per, given["max_in_flight"], given["budget"]) == (2.0, 3, 30 + 7 * 2.0)
+    given = limits_of(monkeypatch, panel="gamma", rate="1/s", max_in_flight=4)
+    assert (given["rate_limit"].per, given["max_in_flight"]) == (1.0, 4)
+
+    find_panel("gamma", "gamma", budget=9.0, max_in_flight=5)
+    worker = {}
+    monkeypatch.setattr(smm, "Client", lambda _, **settings: worker.update(settings))
+    find_panel("gamma", "gamma", budget=9.0, max_in_flight=5)
+    assert (worker["rate_limit"].per, worker["max_in_flight"], worker["budget"]) == (2.0, 5, 9.0)
+
+
 def test_file_of_profiles_may_be_elsewhere(profiles, settings, tmp_path):
     """A variable names another file, in which a key may stand if nobody else may read it."""
     other = tmp_path / "other.toml"
@@ -120,6 +158,8 @@ def test_keys_that_others_may_read_are_refused(profiles, settings, tmp_path):
         ("[panels.a]\nurl = 'https://a.example/'\npassword = 'secret-part'", "'password' is none of a profile's"),
         ("[panels.a]\nurl = 'https://a.example/'\nbatch_limit = 'secret-part'", "'batch_limit' is to be int"),
         ("[panels.a]\nurl = 'https://a.example/'\nbatch_limit = 0", "batch_limit must be a whole number"),
+        ("[panels.a]\nurl = 'https://a.example/'\nrate = 'secret-part'", "'rate' is to be such as 120/m, 5/s or"),
+        ("[panels.a]\nurl = 'https://a.example/'\nmax_in_flight = 0", "max_in_flight must be a whole number"),
         ("[panels.a]\nurl = 'https://a.example/'\nkey = 'secret-part'\nkey_env = 'A'", "more than one of"),
         ("[panels.a]\nurl = 'https://a.example/'\nkey_file = '/nowhere/key'", "/nowhere/key cannot be read: No such"),
         ("[panels.a]\nurl = 'https://a.example/'\nkey_file = '~nosuchuser/key'", "~nosuchuser/key cannot be found"),
@@ -143,6 +183,11 @@ def test_profile_that_is_wrong_is_said_in_a_sentence(content, words, profiles, c
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
+        (["--rate", "120"], "--rate is to be such as 120/m, 5/s or 1000/h, not '120'."),
+        (["--rate", "0/m"], "--rate is to be"),
+        (["--rate", "5/fortnight"], "--rate is to be"),
+        (["--rate", "9" * 400 + "/s"], "--rate is to be"),
+        (["--max-in-flight", "0"], "--max-in-flight"),
         (["--panel", "omega"], "There is no panel 'omega', only 1dg, d3mworld"),
         (["--panel", "https://a.example/"], "an address goes to --url"),
         (["--panel", "1dg", "--url", URL], "not both"),
