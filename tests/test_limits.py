@@ -243,6 +243,19 @@ async def test_too_many_requests_has_all_wait_that_are_counted_together(limits, 
     assert all(at >= 7 for at, action in zip(panel.times[1:], panel.actions[1:], strict=True) if action == "status")
 
 
+@pytest.mark.parametrize(("pause", "ends"), [(7, 7), (70, 0)], ids=["in_time", "too_late"])
+async def test_without_a_limit_only_who_was_told_to_waits(pause, ends):
+    """Nobody is made to wait unasked: others are asked for, and what cannot be repeated in time fails at once."""
+    panel = Panel(TOO_MANY(retry_after=str(pause)))
+    async with panel.client(None) as client, Callers(30.0) as callers:
+        callers.start("told", client.status, 1)
+        await anyio.sleep(1.0)
+        callers.start("status", client.status, 2)
+        callers.start("balance", client.balance)
+
+    assert {name: round(at) for name, at in callers.ended_at.items()} == {"told": ends, "status": 1, "balance": 1}
+
+
 async def test_too_many_requests_said_to_a_write():
     """A write that the panel refused so is not sent again; others wait."""
     panel = Panel(TOO_MANY(retry_after="7"))
