@@ -98,7 +98,7 @@ def add(
 
 
 def _check_may_ask(*, yes: bool) -> None:
-    if not yes and not (sys.stdin.isatty() and sys.stderr.isatty()):
+    if not yes and not (sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()):
         message = "This spends money, and there is no terminal to ask on: say --yes."
         raise SettingsError(message)
 
@@ -147,7 +147,8 @@ class _Quote:
     async def fill(
         self, client: smm.Client, service: str, fields: Mapping[str, str], ref: str | None, journal: Journal | None
     ) -> int:
-        entry = None if ref is None or journal is None else await _entry_in(journal, ref)
+        # No ref is empty; but a journal that cannot be read is found now, before anything is asked for.
+        entry = None if journal is None else await _entry_in(journal, ref or "")
         self.service = find_service(await client.services(), service)
         self.order = make_order(self.service, fields)
         self.balance = await client.balance()

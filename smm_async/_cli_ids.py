@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from io import FileIO
@@ -39,8 +40,18 @@ class Ids:
         self.given = [_read(text, what) for text in given]
         self._file = file
         self._what = what
-        if file is not None and not self._is_stdin and not os.access(file, os.R_OK):
-            message = f"{file} cannot be read."
+        if file is not None:
+            self._check(file)
+
+    def _check(self, file: Path) -> None:
+        if self._is_stdin and sys.stdin is None:
+            message = "There is no standard input to read ids from: it is closed."
+            raise SettingsError(message)
+        if not self._is_stdin and not os.access(file, os.R_OK):
+            message = f"{file} cannot be read: {'you may not' if file.exists() else 'there is no such file'}."
+            raise SettingsError(message)
+        if not self._is_stdin and file.is_dir():
+            message = f"{file} cannot be read: it is a folder."
             raise SettingsError(message)
 
     @property
@@ -73,12 +84,11 @@ class Ids:
         """Yield the lines of the file with their numbers, a long one in parts, and no word cut in two."""
         if self._file is None:
             return
-        # Without a buffer, which would wait until it is full.
-        source = FileIO(_STDIN, closefd=False) if self._is_stdin else FileIO(self._file)
+        source = self._open(self._file)
         number, rest = 1, b""
         try:
             # A longer word is no id anyway.
-            while len(rest) <= _CHUNK and (chunk := await _read_some(source)):
+            while len(rest) <= _CHUNK and (chunk := await self._read_some(source)):
                 *lines, last = (rest + chunk).split(b"\n")
                 for line in lines:
                     yield number, line
@@ -90,6 +100,25 @@ class Ids:
         finally:
             source.close()
 
+    def _open(self, file: Path) -> FileIO:
+        try:
+            # Without a buffer, which would wait until it is full.
+            return FileIO(_STDIN, closefd=False) if self._is_stdin else FileIO(file)
+        except OSError as error:
+            message = f"{file} cannot be read: {error.strerror}."
+        raise SettingsError(message)
+
+    async def _read_some(self, source: FileIO) -> bytes:
+        # Not in the thread: nobody could end one that waits for a terminal. What cannot be waited for is a file, and is
+        # there.
+        with suppress(OSError):
+            await anyio.wait_readable(source)
+        try:
+            return await anyio.to_thread.run_sync(source.read, _CHUNK)
+        except OSError as error:
+            message = f"{self._file} cannot be read any further: {error.strerror}."
+        raise SettingsError(message)
+
     @property
     def _is_stdin(self) -> bool:
         return str(self._file) == "-"
@@ -98,13 +127,6 @@ class Ids:
         assert self._file is not None  # noqa: S101  it was asked before
         with self._file.open("rb") as file:
             return sum(len(line.split()) for line in file)
-
-
-async def _read_some(source: FileIO) -> bytes:
-    # Not in the thread: nobody could end one that waits for a terminal. What cannot be waited for is a file, and is there.
-    with suppress(OSError):
-        await anyio.wait_readable(source)
-    return await anyio.to_thread.run_sync(source.read, _CHUNK)
 
 
 def _read(text: str, what: str, where: str = "") -> str:

@@ -198,18 +198,18 @@ def shown(text: str) -> str:
 
 
 def complain(sentence: str) -> None:
-    """Say something on the standard error."""
-    sys.stderr.write(f"{shown(sentence)}\n")
+    """Say something on the standard error; where that takes nothing, the exit code alone says it."""
+    try:
+        sys.stderr.write(f"{shown(sentence)}\n")
+    except OSError:
+        drop(sys.stderr)
 
 
 def complain_of_output(*sentences: str) -> None:
-    """Say what the standard output did not take; where the standard error takes nothing either, go on all the same."""
+    """Say what the standard output did not take."""
     drop(sys.stdout)
-    try:
-        for sentence in sentences:
-            complain(sentence)
-    except OSError:
-        drop(sys.stderr)
+    for sentence in sentences:
+        complain(sentence)
 
 
 def drop(stream: TextIO) -> None:

@@ -49,6 +49,9 @@ def add(
         stdin: Read ids from the standard input, too, any white space between them.
         journal: A journal through which orders were placed, to track them all.
     """
+    if stdin and sys.stdin is None:
+        sys.stderr.write("There is no standard input to read ids from: it is closed.\n")
+        return _FAILED
     given = [*orders, *(sys.stdin.read().split() if stdin else ())]
 
     async def run(place: Store) -> None:

@@ -10,8 +10,9 @@ import os
 import re
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
 if TYPE_CHECKING:
     from cyclopts import App
@@ -27,6 +28,7 @@ _KEY_COMPLAINT: Final = (
     "A key does not go on the command line, where the shell's history and everybody on the machine can see it: "
     "put it into the variable SMM_KEY or into a profile. If you typed a real one, have the panel make a new one."
 )
+_STDERR: Final = 2
 _FAILED: Final = 1
 _MISUSED: Final = 2
 # What a shell reports for a program that Ctrl-C has ended.
@@ -40,6 +42,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     nothing was sent, or no further id after a bad one in a file; 3 if an order or another write may have happened, and
     nobody knows, whatever else went wrong, or if what came of it could not be written; and 130 after Ctrl-C.
     """
+    _occupy_streams()
+    if sys.stdout is None:
+        _complain("The standard output is closed: nothing was done, since nobody would see what came of it.")
+        return _MISUSED
     missing = [name for name in _EXTRA if find_spec(name) is None]
     if missing:
         _complain(f"smm-async needs {', '.join(missing)}: pip install 'smm_async[cli]'")
@@ -54,6 +60,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if code == _STOPPED:
         _complain("Stopped.")
     return code
+
+
+def _occupy_streams() -> None:
+    """Let no file that is opened later take the place of a standard stream that is closed, and be written into."""
+    if None not in (sys.stdin, sys.stdout, sys.stderr):
+        return
+    while (number := os.open(os.devnull, os.O_RDWR)) <= _STDERR:
+        pass
+    os.close(number)
+    if sys.stderr is None:
+        sys.stderr = os.fdopen(_STDERR, "w", closefd=False)
 
 
 def _write_utf8() -> None:
@@ -78,8 +95,28 @@ def _run(arguments: Sequence[str]) -> int:
         _complain(" ".join(str(error).split()))
         return _MISUSED
     except BrokenPipeError:
-        return _leave_quietly()
+        _drop(sys.stdout)
+        return _FAILED
+    except UnicodeEncodeError as error:
+        _complain(f"The output cannot be written: {error}.")
+        return _FAILED
+    except OSError as error:
+        if error.errno is None:
+            raise
+        _drop_broken(sys.stdout, sys.stderr)
+        # What commands read, they speak of themselves.
+        _complain(f"{error.filename or 'The output'} cannot be written: {error.strerror}.")
+        return _FAILED
     return code or 0
+
+
+def _drop_broken(*streams: TextIO) -> None:
+    """Let nothing be said at exit of streams that keep what they cannot write."""
+    for stream in streams:
+        try:
+            stream.flush()
+        except OSError:
+            _drop(stream)
 
 
 def _make_app() -> App:
@@ -129,16 +166,16 @@ def _add_commands(app: App) -> None:
     app.command(_track.app)
 
 
-def _leave_quietly() -> int:
-    """Return the exit code for when nobody reads the output any more, and let nothing be said of it at exit."""
+def _drop(stream: TextIO) -> None:
     from smm_async._cli_output import drop  # noqa: PLC0415  it needs the extra
 
-    drop(sys.stdout)
-    return _FAILED
+    drop(stream)
 
 
 def _complain(sentence: str) -> None:
-    sys.stderr.write(f"{sentence}\n")
+    # Where nobody can be told, the exit code alone says it.
+    with suppress(OSError):
+        sys.stderr.write(f"{sentence}\n")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import io
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -11,6 +12,7 @@ import smm_async
 from smm_async import _demo, cli
 from smm_async.cli import main
 
+FULL = Path("/dev/full")
 EXTRA = ["cyclopts", "platformdirs", "rich", "trio", "uvicorn"]
 
 
@@ -126,11 +128,62 @@ def test_ctrl_c_in_a_command_says_stopped(error, command, capsys):
 
 def test_reader_that_left_is_no_news(command, monkeypatch, capsys):
     """A pipe that nobody reads any more ends a command quietly; what that takes is tried in a process of its own."""
-    monkeypatch.setattr(cli, "_leave_quietly", lambda: 1)
+    monkeypatch.setattr(cli, "_drop", bool)
     command.act = raiser(BrokenPipeError())
 
     assert main(["demo"]) == 1
     assert capsys.readouterr() == ("", "")
+
+
+def test_closed_output_is_refused(command, monkeypatch, capsys):
+    """Nothing is begun whose outcome nobody could see."""
+    command.act = raiser(LookupError())
+    monkeypatch.setattr(sys, "stdout", None)
+
+    assert main(["demo"]) == 2
+    assert capsys.readouterr().err.startswith("The standard output is closed: nothing was done")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="streams are closed otherwise there")
+def test_closed_streams_are_no_error():
+    """Without an input and a place for complaints, the exit code says it, and no file gets the numbers of the streams."""
+    line = f"exec {sys.executable} -m smm_async.cli demo --orders 0 <&- 2>&-"
+
+    process = subprocess.run(["/bin/sh", "-c", line], stdout=subprocess.PIPE, timeout=60, check=False)
+
+    assert (process.returncode, process.stdout) == (2, b"")
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="there is no device that is always full")
+@pytest.mark.parametrize("buffering", [-1, 1], ids=["kept", "lost"])
+def test_full_disk_is_said(buffering, command, monkeypatch, capsys):
+    """Where the output cannot be written there is one sentence, and no second one when the program ends."""
+    with FULL.open("w", buffering=buffering) as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        command.act = lambda: full.write("figures\n") - 8
+        assert main(["demo"]) == 1
+
+    assert capsys.readouterr().err == "The output cannot be written: No space left on device.\n"
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="there is no device that is always full")
+def test_full_disk_for_complaints(command, monkeypatch, capsys):
+    """What cannot be said does not change what came of it."""
+    with FULL.open("w", buffering=1) as full:
+        monkeypatch.setattr(sys, "stderr", full)
+        assert main(["demo", "--orders", "0"]) == 2
+        assert main(["status", "1,2"]) == 2
+
+
+def test_letters_that_the_output_does_not_know_are_said(command, monkeypatch, capsys):
+    """A terminal of another encoding is named, and not taken for a bug."""
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(stream, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stdout", stream)
+    command.act = lambda: stream.write("\N{CYRILLIC SMALL LETTER EL}")
+
+    assert main(["demo"]) == 1
+    assert "The output cannot be written: 'ascii' codec can't encode" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -160,7 +213,7 @@ def test_command_that_was_stopped_says_so(command, capsys):
     assert capsys.readouterr() == ("", "Stopped.\n")
 
 
-@pytest.mark.parametrize("error", [LookupError("a bug"), SystemExit(1)], ids=["bug", "exit"])
+@pytest.mark.parametrize("error", [LookupError("a bug"), OSError("a bug"), SystemExit(1)], ids=repr)
 def test_other_exceptions_pass(error, command):
     """What is no Ctrl-C is not hidden."""
     command.act = raiser(error)

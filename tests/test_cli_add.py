@@ -1,5 +1,6 @@
 """The commands that write: what is shown before, what is sent, what is said when nobody knows."""
 
+import errno
 import io
 import os
 import signal
@@ -78,6 +79,21 @@ def test_order_is_not_placed_without_a_yes(answer, panel, capsys, monkeypatch):
 
     assert added(panel) == []
     assert screen.getvalue().endswith("[y/N] Nothing was ordered.\n")
+
+
+def test_order_needs_a_journal_that_can_be_read(panel, tmp_path, capsys):
+    """Also without a ref, a journal that is none is found before anything is asked for."""
+    assert main([*ORDER, "--yes", "--journal", str(tmp_path)]) == 2
+    assert "cannot be read: unable to open database file. Nothing was ordered" in capsys.readouterr().err
+    assert panel.requests == []
+
+
+def test_order_where_the_input_is_closed_needs_a_yes(panel, monkeypatch, capsys):
+    """Nobody can answer there."""
+    monkeypatch.setattr(sys, "stdin", None)
+
+    assert main(ORDER) == 2
+    assert "no terminal to ask on" in capsys.readouterr().err
 
 
 def test_order_without_a_terminal_needs_a_yes(panel, capsys):
@@ -382,19 +398,18 @@ def test_no_stream_is_left_to_say_it_on(panel, closed_pipe):
     assert main(["refill", "1"]) == 3
 
 
-def test_file_of_ids_that_breaks_is_not_taken_for_the_output(panel, tmp_path, monkeypatch):
+def test_file_of_ids_that_breaks_is_not_taken_for_the_output(panel, tmp_path, monkeypatch, capsys):
     """A disk that fails while ids are read from it has nothing to do with answers."""
     file = tmp_path / "ids.txt"
     file.write_text("1 2")
 
-    async def broken(_):
-        message = "gone"
-        raise OSError(message)
+    class Broken(io.FileIO):
+        def read(self, _):
+            raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr(_cli_ids, "_read_some", broken)
-
-    with pytest.raises(OSError, match="gone"):
-        main(["refill", "--file", str(file)])
+    monkeypatch.setattr(_cli_ids, "FileIO", Broken)
+    assert main(["refill", "--file", str(file)]) == 2
+    assert capsys.readouterr().err == f"{file} cannot be read any further: Input/output error.\n"
 
 
 @pytest.fixture

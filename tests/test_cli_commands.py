@@ -199,7 +199,11 @@ def test_ids_come_through_a_pipe(panel, capsys, monkeypatch):
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [(b"1\n2,3\n", "Line 2: '2,3' is no order id"), (b"1" * 300, "Line 1: '111"), (None, "cannot be read")],
+    [
+        (b"1\n2,3\n", "Line 2: '2,3' is no order id"),
+        (b"1" * 300, "Line 1: '111"),
+        (None, "ids.txt cannot be read: there is no such file."),
+    ],
     ids=["comma", "endless line", "no file"],
 )
 def test_file_without_ids_is_said(content, words, panel, capsys, tmp_path, monkeypatch):
@@ -211,6 +215,24 @@ def test_file_without_ids_is_said(content, words, panel, capsys, tmp_path, monke
 
     assert main(["status", "--file", str(file)]) == 2
     assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["status", "refill", "watch"])
+def test_folder_in_the_place_of_a_file_is_said(command, panel, capsys, tmp_path, monkeypatch):
+    """What is no file of ids is one sentence, whatever name it has, and so is an input that is closed."""
+    assert main([command, "--file", str(tmp_path)]) == 2
+    folder = os.open(tmp_path, os.O_RDONLY)
+    monkeypatch.setattr(_cli_ids, "_STDIN", folder)
+    assert main([command, "--file", "-"]) == 2
+    os.close(folder)
+    monkeypatch.setattr(sys, "stdin", None)
+    assert main([command, "--file", "-"]) == 2
+
+    path, input_, closed = capsys.readouterr().err.splitlines()
+    assert path == f"{tmp_path} cannot be read: it is a folder."
+    assert input_ == "- cannot be read: Is a directory."
+    assert closed == "There is no standard input to read ids from: it is closed."
+    assert panel.requests == []
 
 
 @pytest.mark.parametrize("command", ["status", "refill", "watch", "panel probe"])

@@ -53,6 +53,14 @@ def test_orders_are_read_from_the_input(place, capsys, monkeypatch):
     assert capsys.readouterr().out == "3 added\n"
 
 
+def test_input_that_is_closed_is_said(place, capsys, monkeypatch):
+    """Orders cannot come from an input that is not there."""
+    monkeypatch.setattr(sys, "stdin", None)
+
+    assert main(["track", "add", "alpha", "--stdin"]) == 1
+    assert capsys.readouterr().err == "There is no standard input to read ids from: it is closed.\n"
+
+
 async def fill(journal):
     """Put one placed order into a journal."""
     await journal.begin("ref", "add", {}, attempt="a", within=1.0)
