@@ -404,7 +404,7 @@ def test_file_of_ids_that_breaks_is_not_taken_for_the_output(panel, tmp_path, mo
     file.write_text("1 2")
 
     class Broken(io.FileIO):
-        def read(self, _):
+        def read(self, _=-1):
             raise OSError(errno.EIO, "Input/output error")
 
     monkeypatch.setattr(_cli_ids, "FileIO", Broken)
