@@ -18,7 +18,7 @@ from smm_async._cli_run import DONE, FAILED, MISUSED, run
 __all__ = ["probe"]
 
 _COLUMNS: Final = (
-    Column("what"),
+    Column("what", is_long=True),
     Column("supported"),
     Column("milliseconds", is_number=True, rank=1),
     Column("detail", is_long=True),
@@ -44,10 +44,11 @@ def probe(*orders: str, connection: Connection = DEFAULTS, output: Output = TABL
         output: How to write it.
     """
     try:
-        ids = Ids(orders or _SOME_IDS, None).given
+        given = Ids(orders or _SOME_IDS, None).given
     except SettingsError as error:
         complain(str(error))
         return MISUSED
+    ids = given if len(given) > 1 else [*given, *(id_ for id_ in _SOME_IDS if id_ not in given)][: len(_SOME_IDS)]
 
     async def work(client: smm.Client) -> int:
         code = FAILED

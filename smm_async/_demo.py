@@ -20,12 +20,12 @@ from anyio.lowlevel import checkpoint
 from anyio.streams.buffered import BufferedByteReceiveStream
 from cyclopts import Parameter
 from cyclopts.validators import Number
-from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
 import smm_async as smm
+from smm_async._cli_output import Column, make_table
 from smm_async._demo_follow import follow
 from smm_async._signals import stop_signals
 
@@ -108,7 +108,7 @@ async def _compare(console: Console, orders: int) -> None:
         with _make_progress(console) as progress:
             bars = [_Bar(progress, way.name, len(way.ids)) for way in ways]
             figures = [await _measure(server, key, way, bar) for way, bar in zip(ways, bars, strict=True)]
-        console.print(_make_table(figures))
+        console.print("", _make_table(figures, width=console.width), "", sep="\n")
         console.print(_conclude(*figures), style="bold")
         await _follow(console, server, panel, key, min(_FOLLOWED, orders))
 
@@ -293,20 +293,29 @@ class _Bar:
         self._progress.update(self._task, completed=self.done, note=note, refresh=True)
 
 
-def _make_table(figures: Sequence[_Figures]) -> Table:
-    table = Table("", box=box.SIMPLE_HEAD)
-    for title in ("lookups", "requests", "ids per request", "seconds", "lookups/s"):
-        table.add_column(title, justify="right")
-    for row in figures:
-        table.add_row(
-            row.name,
-            f"{row.lookups:,}",
-            f"{row.requests:,}",
-            f"{row.ids_per_request:.1f}",
-            f"{row.seconds:.3f}",
-            f"{row.lookups_per_second:,.0f}",
-        )
-    return table
+_COLUMNS: Final = (
+    Column(""),
+    Column("lookups", is_number=True, rank=3),
+    Column("requests", is_number=True),
+    Column("ids per request", is_number=True, rank=2),
+    Column("seconds", is_number=True, rank=1),
+    Column("lookups/s", is_number=True),
+)
+
+
+def _make_table(figures: Sequence[_Figures], *, width: int) -> Table:
+    rows = [
+        {
+            "": row.name,
+            "lookups": f"{row.lookups:,}",
+            "requests": f"{row.requests:,}",
+            "ids per request": f"{row.ids_per_request:.1f}",
+            "seconds": f"{row.seconds:.3f}",
+            "lookups/s": f"{row.lookups_per_second:,.0f}",
+        }
+        for row in figures
+    ]
+    return make_table(_COLUMNS, rows, width=width)
 
 
 def _conclude(merged: _Figures, single: _Figures) -> str:

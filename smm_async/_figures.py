@@ -8,14 +8,27 @@ from typing import Final
 
 import anyio
 import attrs
-from rich import box
-from rich.table import Table
+from rich.console import Console, ConsoleOptions, RenderResult
 
+from smm_async._cli_output import Column
+from smm_async._cli_output import make_table as fit_table
 from smm_async.tracking import Claimed, LookedUp, Observation, PanelStats, Paused
 
 __all__ = ["Figures", "PanelFigures", "make_lines", "make_table"]
 
 _WINDOW: Final = 10.0
+_COLUMNS: Final = (
+    Column("panel"),
+    Column("open", is_number=True),
+    Column("due", is_number=True, rank=4),
+    Column("in flight", is_number=True, rank=5),
+    Column("lookups", is_number=True, rank=3),
+    Column("lookups/s", is_number=True, rank=2),
+    Column("ids per request", is_number=True, rank=6),
+    Column("lag", is_number=True, rank=1),
+    Column("ended", is_number=True),
+    Column("errors", is_long=True),
+)
 
 
 @attrs.define
@@ -76,26 +89,32 @@ class Figures:
                 panel.errors["store away"] += 1
 
 
-def make_table(panels: Mapping[str, PanelFigures], stats: Sequence[PanelStats], now: float) -> Table:
+@attrs.frozen
+class FiguresTable:
+    """The figures as a table, with as many columns as there is room for where it is drawn."""
+
+    rows: Sequence[Mapping[str, str | None]]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield fit_table(_COLUMNS, self.rows, width=options.max_width)
+
+
+def make_table(panels: Mapping[str, PanelFigures], stats: Sequence[PanelStats], now: float) -> FiguresTable:
     """Return the figures as a table."""
-    table = Table(box=box.SIMPLE_HEAD)
-    table.add_column("panel")
-    for title in ("open", "due", "in flight", "lookups", "lookups/s", "ids per request", "lag", "ended"):
-        table.add_column(title, justify="right")
-    table.add_column("errors")
-    for name, (figures, known) in _by_name(panels, stats, now).items():
-        table.add_row(
-            name,
-            *_counts(known),
-            f"{figures.in_flight:,}",
-            f"{figures.lookups:,}",
-            f"{figures.rate(now):,.0f}",
-            f"{figures.ids_per_request:.1f}",
-            f"{figures.lag:.1f} s",
-            f"{figures.ended:,}",
-            figures.errors_by_kind,
-        )
-    return table
+    return FiguresTable([
+        {
+            "panel": name,
+            **dict(zip(("open", "due"), _counts(known), strict=True)),
+            "in flight": f"{figures.in_flight:,}",
+            "lookups": f"{figures.lookups:,}",
+            "lookups/s": f"{figures.rate(now):,.0f}",
+            "ids per request": f"{figures.ids_per_request:.1f}",
+            "lag": f"{figures.lag:.1f} s",
+            "ended": f"{figures.ended:,}",
+            "errors": figures.errors_by_kind or None,
+        }
+        for name, (figures, known) in _by_name(panels, stats, now).items()
+    ])  # fmt: skip
 
 
 def make_lines(panels: Mapping[str, PanelFigures], stats: Sequence[PanelStats], now: float) -> list[str]:

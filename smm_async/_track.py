@@ -6,24 +6,43 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 import anyio
 from cyclopts import App, Parameter
 from cyclopts.validators import Number
-from rich import box
-from rich.console import Console
-from rich.table import Table
 
+from smm_async._cli_output import TABLE, Column, Output, Writer
 from smm_async._store_urls import store_at
 from smm_async.journal import Journal
-from smm_async.tracking import Store, StoreError, Tracked, Tracker
+from smm_async.tracking import PanelStats, Store, StoreError, Tracked, Tracker
 
 __all__ = ["app"]
 
 _FAILED: Final = 1
 _PAGE: Final = 1000
+_ORDERS: Final = (
+    Column("panel"),
+    Column("order"),
+    Column("status", is_long=True),
+    Column("charge", is_number=True, rank=1),
+    Column("remains", is_number=True, rank=3),
+    Column("currency", rank=2),
+    Column("changed", rank=5),
+    Column("ended", rank=4),
+)
+_STATS: Final = (
+    Column("panel"),
+    Column("open", is_number=True),
+    Column("due", is_number=True),
+    Column("lag", is_number=True, rank=1),
+    Column("ended", is_number=True),
+    Column("events", is_number=True, rank=2),
+    Column("paused", is_number=True, rank=3),
+)
 
 StoreUrl = Annotated[str, Parameter(env_var="SMM_STORE")]
 Which = Literal["all", "open", "ended"]
@@ -71,7 +90,7 @@ def list_(
     which: Which = "open",
     limit: Annotated[int, Parameter(validator=Number(gte=1))] = 50,
 ) -> int:
-    """Show orders, those that were added first at the top.
+    """Show orders, those that were added first at the top, with moments in UTC.
 
     Args:
         store: Where the orders are: sqlite:///orders.db or postgresql://user@host/database.
@@ -81,14 +100,12 @@ def list_(
     """
 
     def show(place: Store) -> None:
-        table = _make_table("panel", "order", "status", "charge", "remains", "currency", "changed", "ended")
-        for place_in_list, tracked in enumerate(_orders(place, panel, which, min(limit, _PAGE))):
-            if place_in_list == limit:
-                break
-            row = _plain(tracked)
-            names = ("panel", "order", "status", "charge", "remains", "currency", "changed_at", "ended_at")
-            table.add_row(*("" if row[name] is None else str(row[name]) for name in names))
-        Console(highlight=False).print(table)
+        orders = islice(_orders(place, panel, which, min(limit, _PAGE)), limit)
+        with Writer(TABLE, _ORDERS) as writer:
+            for tracked in orders:
+                writer.write(
+                    _plain(tracked) | {"changed": _moment(tracked.changed_at), "ended": _moment(tracked.ended_at)}
+                )
 
     return _with_store(store, show)
 
@@ -120,15 +137,9 @@ def stats(*, store: StoreUrl, as_json: Annotated[bool, Parameter(name="--json", 
     """
 
     def show(place: Store) -> None:
-        table = _make_table("panel", "open", "due", "lag", "ended", "events", "paused")
-        for row in place.stats():
-            if as_json:
-                figures = {"open": row.open, "due": row.due, "lag": row.lag, "ended": row.ended, "events": row.events}
-                sys.stdout.write(f"{json.dumps({'panel': row.panel, **figures, 'paused': row.paused})}\n")
-            counts = [f"{row.open:,}", f"{row.due:,}", f"{row.lag:.1f} s", f"{row.ended:,}", f"{row.events:,}"]
-            table.add_row(row.panel, *counts, f"{row.paused:.0f} s" if row.paused else "")
-        if not as_json:
-            Console(highlight=False).print(table)
+        with Writer(Output(json=as_json), _STATS) as writer:
+            for row in place.stats():
+                writer.write(_numbers(row) if as_json else _words(row))
 
     return _with_store(store, show)
 
@@ -162,11 +173,24 @@ def _orders(place: Store, panel: str | None, which: Which, size: int) -> Iterato
         after = page[-1][0]
 
 
-def _make_table(*titles: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD)
-    for title in titles:
-        table.add_column(title)
-    return table
+def _moment(at: datetime | None) -> str | None:
+    return None if at is None else at.astimezone(UTC).strftime("%Y-%m-%d %H:%M")
+
+
+def _numbers(row: PanelStats) -> dict[str, Any]:
+    figures = {"open": row.open, "due": row.due, "lag": row.lag, "ended": row.ended, "events": row.events}
+    return {"panel": row.panel, **figures, "paused": row.paused}
+
+
+def _words(row: PanelStats) -> dict[str, Any]:
+    """Return the figures of one panel for people."""
+    counts = {"open": f"{row.open:,}", "due": f"{row.due:,}", "ended": f"{row.ended:,}", "events": f"{row.events:,}"}
+    return {
+        "panel": row.panel,
+        **counts,
+        "lag": f"{row.lag:.1f} s",
+        "paused": f"{row.paused:.0f} s" if row.paused else None,
+    }
 
 
 def _plain(tracked: Tracked) -> dict[str, Any]:

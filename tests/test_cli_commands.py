@@ -393,6 +393,24 @@ def test_rate_holds_the_requests_of_a_command_apart(panel):
     assert min(after - before for before, after in pairwise(times)) > 0.045
 
 
+def test_probe_asks_for_several_where_one_is_said(panel, capsys):
+    """One id does not tell whether several would be answered."""
+    _, found = probed(capsys, "7")
+
+    assert found["status, several ids"] == ("yes", "2 ids in one request, each answered")
+    assert wire(panel, "status") == [["7"], ["7", "1"]]
+
+
+def test_probe_fits_a_narrow_terminal(panel, settings, capsys):
+    """No column is squeezed to a letter in 40 columns."""
+    settings.setenv("COLUMNS", "40")
+
+    assert main(["panel", "probe"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 40
+    assert len(lines) < 50
+
+
 def test_probe_reads_only(panel, capsys):
     """What the panel supports is found out without a single write."""
     code, found = probed(capsys, "1", "2")

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import sys
 from decimal import Decimal
 
@@ -132,6 +133,22 @@ def test_who_reads_no_further_is_left_in_peace(place, capsys, monkeypatch):
 
     assert code == 1
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("columns", "titles"), [(80, "panel order status charge changed ended"), (40, "panel order status charge")]
+)
+def test_list_cuts_nothing(columns, titles, store, capsys, monkeypatch):
+    """In a narrow terminal the least important columns go, and what is shown is whole."""
+    monkeypatch.setenv("COLUMNS", str(columns))
+
+    assert main(["track", "list", "--which", "all"]) == 0
+
+    head, _, *rows = capsys.readouterr().out.splitlines()
+    assert head.split() == titles.split()
+    assert rows[0].split()[:3] == ["alpha", "1", "Completed"]
+    assert "In progress" in rows[1]
+    assert bool(re.search(r" 20\d\d-\d\d-\d\d \d\d:\d\d$", rows[0].rstrip())) == (columns == 80)
 
 
 def test_list_goes_page_by_page(place, capsys, monkeypatch):
