@@ -198,11 +198,12 @@ def _write(entries: Sequence[Entry], output: Output) -> None:
     with Writer(output, _ENTRIES) as writer:
         for entry in entries:
             row = attrs.asdict(entry, recurse=False)
-            writer.write(row if output.json else row | {"fields": _in_words(entry.fields)})
+            writer.write(row if output.json else row | _in_words(entry))
 
 
-def _in_words(fields: Mapping[str, str]) -> str:
-    return " ".join(f"{name}={text}" for name, text in fields.items())
+def _in_words(entry: Entry) -> dict[str, str | None]:
+    fields = " ".join(f"{name}={text}" for name, text in entry.fields.items())
+    return {"fields": fields, "note": entry.note or None}
 
 
 @attrs.frozen

@@ -148,6 +148,21 @@ def test_list_shows_what_is_open_or_all(lose, journal, settings, capsys):
     assert (first["balance"], second["balance"]) == ("1000", "999.91")
 
 
+def test_list_has_no_empty_column(journal, panel, capsys):
+    """Where nothing was noted, no column says so."""
+    assert main([*ORDER, "--ref", "r-1", "--yes"]) == main(["journal", "list", "--all"]) == 0
+
+    assert capsys.readouterr().out.splitlines()[1].split() == [
+        "ref",
+        "state",
+        "order",
+        "opened",
+        "at",
+        "action",
+        "fields",
+    ]
+
+
 def test_list_of_nothing_says_so(lose, capsys):
     """An empty list is a sentence."""
     lose("r-1")
