@@ -14,12 +14,12 @@ from typing import Any, Self, TypeVar, cast
 from smm_async import _wire, _writes
 from smm_async._bounds import check_seconds, check_whole
 from smm_async._exchange import Exchange
+from smm_async._hooks import check_hook
 from smm_async._ids import read_id, read_text, shown
 from smm_async._limits import Limiter, RateLimit
 from smm_async._poll import LAG, Poll
 from smm_async._reconcile import Reconciliation, reconcile
 from smm_async._secret import Secret, complaint_about_key
-from smm_async._telemetry import check_hook
 from smm_async._transport import AsyncTransport
 from smm_async._watch import Watch, final_status
 from smm_async._wire import Reply

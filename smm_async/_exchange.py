@@ -17,6 +17,7 @@ from smm_async._askers import AskersCoalescer
 from smm_async._calls import Call, Calls, Job
 from smm_async._coalesce import Coalescer
 from smm_async._decode import UnreadableError, make_converter, make_shortcut
+from smm_async._errands import one_request
 from smm_async._host import TaskHost
 from smm_async._ledger import Ledger
 from smm_async._limits import LimitedTransport, Limits, Rates
@@ -24,7 +25,7 @@ from smm_async._plurals import PluralForm
 from smm_async._refusals import CONCERNS_ALL
 from smm_async._retry import Retries
 from smm_async._secret import Secret, clear_frames
-from smm_async._telemetry import Telemetry, WatchedTransport, one_request
+from smm_async._telemetry import Telemetry, WatchedTransport
 from smm_async._tickets import own_copy
 from smm_async._transport import AsyncTransport, Gate, Sender, Transport
 from smm_async._wire import Question, Reader, Reply, no_shortcut
@@ -106,8 +107,8 @@ class Exchange:
     def _coalescer(self, action: str, max_in_flight: int, max_delay: float) -> Coalescer[str, Any]:
         telemetry = self._telemetry
         make: Callable[..., Coalescer[str, Any]] = Coalescer
-        if telemetry.captures:
-            make = functools.partial(AskersCoalescer[str, Any], note_asker=telemetry.note_asker)
+        if telemetry.teller.captures:
+            make = functools.partial(AskersCoalescer[str, Any], note_asker=telemetry.teller.note_asker)
         return make(
             functools.partial(self._fetch, action),
             max_batch=self.panel.batch_limit if self.panel.actions[action].many else 1,
@@ -136,7 +137,7 @@ class Exchange:
 
     def stats(self) -> Stats:
         """Return what was counted until now."""
-        return self._telemetry.stats(self._coalescers.values())
+        return self._telemetry.tally.stats(self._coalescers.values())
 
     def explain(self) -> Explanation:
         """Return the last requests, and why each was sent."""

@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 
 import anyio
 
-from smm_async._telemetry import note_retry
+from smm_async._errands import note_retry
 from smm_async.errors import (
     BadReplyError,
     MaintenanceError,

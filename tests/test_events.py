@@ -185,7 +185,7 @@ async def test_callers_are_captured_for_their_requests():
     sent = [event.request for event in hook.told if isinstance(event, events.RequestSent)]
     assert [set(request.askers) for request in sent] == [set("abcd"), {"b"}, {"e"}, set()]
     assert [len(request.askers) for request in sent] == [4, 1, 1, 0]
-    assert len(client._exchange._telemetry._captured) == 0
+    assert len(client._exchange._telemetry.teller._captured) == 0
 
 
 async def test_each_request_is_one_line_of_the_log_at_debug(caplog):
@@ -210,8 +210,8 @@ async def test_no_record_is_made_for_nobody(monkeypatch):
         raise AssertionError("a record was built")
 
     monkeypatch.setattr(logging.getLogger("smm_async"), "level", logging.INFO)
-    for name in ("Request", "RequestSent", "RequestAnswered", "Explained"):
-        monkeypatch.setattr(f"smm_async._telemetry.{name}", complain)
+    for name in ("_errands.Request", "_telemetry.RequestSent", "_errands.RequestAnswered", "_errands.Explained"):
+        monkeypatch.setattr(f"smm_async.{name}", complain)
     async with client_of(statuses("1", "2"), BALANCE) as client:
         await all_at_once(client.status, [1, 2])
         await client.balance()

@@ -8,7 +8,8 @@ import attrs
 import pytest
 
 import smm_async as smm
-from smm_async._telemetry import Telemetry, WatchedTransport, one_request
+from smm_async._errands import one_request
+from smm_async._telemetry import Telemetry, WatchedTransport
 from smm_async._wire import Question, Reply
 from smm_async.events import Reason
 from tests.calling import BALANCE, KEY, ORDER, PLACED
