@@ -42,6 +42,7 @@ _YES: Final = frozenset({"y", "yes"})
 
 def add(
     service: str,
+    /,
     *,
     link: str | None = None,
     quantity: Count = None,

@@ -104,6 +104,7 @@ def reconcile(
 @app.command(name="settle")
 def settle_(
     ref: str,
+    /,
     *,
     order: str | None = None,
     not_placed: Annotated[bool, Parameter(negative="")] = False,

@@ -203,7 +203,7 @@ def _named(name: str) -> _Found:
         message = "--panel takes a name; an address goes to --url."
         raise SettingsError(message)
     known = ", ".join(sorted({*profiles, *_BUILT_IN}))
-    message = f"There is no panel {name!r}, only {known}: add it to {_profiles_path()}, or say --url."
+    message = f"There is no panel {name!r}, only {known}: add it to {_profiles_path()}, or give its address."
     raise SettingsError(message)
 
 

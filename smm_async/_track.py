@@ -15,7 +15,7 @@ import anyio
 from cyclopts import App, Parameter
 from cyclopts.validators import Number
 
-from smm_async._cli_output import TABLE, Column, Output, Writer
+from smm_async._cli_output import TABLE, Column, Output, Writer, complain
 from smm_async._store_urls import store_at
 from smm_async.journal import Journal
 from smm_async.tracking import PanelStats, Store, StoreError, Tracked, Tracker
@@ -101,11 +101,13 @@ def list_(
 
     def show(place: Store) -> None:
         orders = islice(_orders(place, panel, which, min(limit, _PAGE)), limit)
+        count = 0
         with Writer(TABLE, _ORDERS) as writer:
-            for tracked in orders:
-                writer.write(
-                    _plain(tracked) | {"changed": _moment(tracked.changed_at), "ended": _moment(tracked.ended_at)}
-                )
+            for count, tracked in enumerate(orders, 1):  # noqa: B007  the last one is how many
+                moments = {"changed": _moment(tracked.changed_at), "ended": _moment(tracked.ended_at)}
+                writer.write(_plain(tracked) | moments)
+        if not count:
+            complain("No such order is in this store.")
 
     return _with_store(store, show)
 
@@ -137,9 +139,12 @@ def stats(*, store: StoreUrl, as_json: Annotated[bool, Parameter(name="--json", 
     """
 
     def show(place: Store) -> None:
+        rows = place.stats()
         with Writer(Output(json=as_json), _STATS) as writer:
-            for row in place.stats():
+            for row in rows:
                 writer.write(_numbers(row) if as_json else _words(row))
+        if not rows:
+            complain("Nothing is tracked in this store.")
 
     return _with_store(store, show)
 

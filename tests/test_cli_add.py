@@ -81,6 +81,12 @@ def test_order_is_not_placed_without_a_yes(answer, panel, capsys, monkeypatch):
     assert screen.getvalue().endswith("[y/N] Nothing was ordered.\n")
 
 
+def test_order_without_a_service_is_said(capsys):
+    """What is missing goes by the name that the help has for it."""
+    assert main(["add"]) == 2
+    assert "SERVICE" in capsys.readouterr().err
+
+
 def test_order_needs_a_journal_that_can_be_read(panel, tmp_path, capsys):
     """Also without a ref, a journal that is none is found before anything is asked for."""
     assert main([*ORDER, "--yes", "--journal", str(tmp_path)]) == 2

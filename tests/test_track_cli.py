@@ -151,6 +151,15 @@ def test_list_cuts_nothing(columns, titles, store, capsys, monkeypatch):
     assert bool(re.search(r" 20\d\d-\d\d-\d\d \d\d:\d\d$", rows[0].rstrip())) == (columns == 80)
 
 
+def test_nothing_to_show_is_said(place, capsys):
+    """An empty store is no silence, which looks like a fault."""
+    assert main(["track", "list"]) == main(["track", "stats"]) == main(["track", "stats", "--json"]) == 0
+    assert capsys.readouterr() == (
+        "",
+        "No such order is in this store.\n" + "Nothing is tracked in this store.\n" * 2,
+    )
+
+
 def test_list_goes_page_by_page(place, capsys, monkeypatch):
     """A long list has as many rows as there are, or as were asked for."""
     monkeypatch.setattr("smm_async._track._PAGE", 20)
