@@ -22,7 +22,7 @@ from smm_async._cli_panel import DEFAULTS, Connection, SettingsError, journal_pa
 from smm_async._cli_run import DONE, FAILED, MISUSED, UNKNOWN, run
 from smm_async.journal import Entry, EntryState, Journal
 
-__all__ = ["app", "command_for", "reading"]
+__all__ = ["app", "command_for", "existing_journal", "reading"]
 
 _ENTRIES: Final = (
     Column("ref"),
@@ -171,15 +171,19 @@ def reading(
 
 
 def _existing(given: Path | None, connection: Connection) -> Journal:
-    """Return a journal that is there: to look into one makes none.
-
-    Raises:
-        SettingsError: none is named, or there is no such file.
-    """
     path = journal_path(given, connection)
     if path is None:
         message = "Which journal? Say --journal PATH, or set SMM_JOURNAL."
         raise SettingsError(message)
+    return existing_journal(path)
+
+
+def existing_journal(path: Path) -> Journal:
+    """Return a journal that is there: to look into one makes none.
+
+    Raises:
+        SettingsError: there is no such file.
+    """
     if not path.exists():
         message = f"There is no journal {path}."
         raise SettingsError(message)

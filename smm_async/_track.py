@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -15,9 +16,10 @@ import anyio
 from cyclopts import App, Parameter
 from cyclopts.validators import Number
 
+from smm_async._cli_journal import existing_journal, reading
 from smm_async._cli_output import TABLE, Column, Output, Writer, complain
+from smm_async._cli_panel import SettingsError
 from smm_async._store_urls import store_at
-from smm_async.journal import Journal
 from smm_async.tracking import PanelStats, Store, StoreError, Tracked, Tracker
 
 __all__ = ["app"]
@@ -76,7 +78,7 @@ def add(
     async def run(place: Store) -> None:
         async with Tracker(place, {}) as tracker:
             added = await tracker.add(panel, given)
-            added += 0 if journal is None else await tracker.add_placed(panel, Journal(journal))
+            added += 0 if journal is None else await _add_placed(tracker, panel, journal)
         sys.stdout.write(f"{added} added\n")
 
     return _with_store(store, lambda place: anyio.run(run, place))
@@ -159,7 +161,7 @@ def _with_store(url: str, call: Callable[[Store], object]) -> int:
             sys.stdout.flush()
         finally:
             place.close()
-    except (StoreError, ValueError, ImportError) as error:
+    except (SettingsError, StoreError, ValueError, ImportError) as error:
         sys.stderr.write(f"{error}\n")
         return _FAILED
     except BrokenPipeError:
@@ -168,6 +170,12 @@ def _with_store(url: str, call: Callable[[Store], object]) -> int:
             os.dup2(nowhere.fileno(), sys.stdout.fileno())
         return _FAILED
     return 0
+
+
+async def _add_placed(tracker: Tracker, panel: str, path: Path) -> int:
+    book = existing_journal(path)
+    with reading(book, errors=(OSError, sqlite3.Error)):
+        return await tracker.add_placed(panel, book)
 
 
 def _orders(place: Store, panel: str | None, which: Which, size: int) -> Iterator[Tracked]:

@@ -195,6 +195,8 @@ def test_figures_are_shown(store, capsys):
         (["add", "", "1"], "name"),
         (["stats", "--store", "mysql://host"], "A store is"),
         (["list", "--store", "sqlite:////nowhere/at/all.db"], "cannot be used for now"),
+        (["add", "alpha", "--journal", "/nowhere/orders.db"], "There is no journal /nowhere/orders.db."),
+        (["add", "alpha", "--journal", "/"], "Journal('/') cannot be read: unable to open database file. Look at"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
