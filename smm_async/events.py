@@ -5,7 +5,7 @@ None of them holds the key. An ``error`` has the panel's own words, at most 200 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, TypeAlias
 
 import attrs
@@ -30,7 +30,7 @@ __all__ = [
     "Stats",
 ]
 
-_FEW_IDS: Final = 4
+_FEW: Final = 4
 
 
 @attrs.frozen(eq=False)
@@ -58,7 +58,7 @@ class Request:
     sent_at: float
     """Seconds of the event loop's clock."""
     askers: tuple[object, ...] = attrs.field(default=(), repr=False)
-    """What `Hook` objects have captured of the callers, each once, in the order of the ids."""
+    """What `Hook` objects have captured of the callers, each once, in the order of the ids; `explain()` prints texts."""
 
 
 @attrs.frozen
@@ -205,10 +205,10 @@ class Explained:
         request = self.request
         what = f"#{request.number} {request.action}{_listed(request.ids)}"
         shared = f" for {request.lookups} lookups" if request.ids and request.lookups > 1 else ""
+        names = [" ".join(asker.split()) for asker in request.askers if isinstance(asker, str)]
+        by = f" by {_few(names)}" if names else ""
         took = "" if self.seconds is None else f" after {self.seconds:.3f} s"
-        return (
-            f"{what}{shared}: {self.outcome}{took}; left {_WHY[request.reason]}, after {request.waited:.3f} s at most"
-        )
+        return f"{what}{shared}{by}: {self.outcome}{took}; left {_WHY[request.reason]}, after {request.waited:.3f} s at most"
 
 
 @attrs.frozen
@@ -244,5 +244,8 @@ def _listed(ids: tuple[str, ...]) -> str:
     if not ids:
         return ""
     count = "1 id" if len(ids) == 1 else f"{len(ids)} ids"
-    shown = ", ".join(ids) if len(ids) <= _FEW_IDS else f"{', '.join(ids[: _FEW_IDS - 1])} ... {ids[-1]}"
-    return f" of {count} ({shown})"
+    return f" of {count} ({_few(ids)})"
+
+
+def _few(texts: Sequence[str]) -> str:
+    return ", ".join(texts) if len(texts) <= _FEW else f"{', '.join(texts[: _FEW - 1])} ... {texts[-1]}"

@@ -3,6 +3,7 @@
 import contextvars
 import gc
 import logging
+import re
 
 import anyio
 import pytest
@@ -186,6 +187,39 @@ async def test_callers_are_captured_for_their_requests():
     assert [set(request.askers) for request in sent] == [set("abcd"), {"b"}, {"e"}, set()]
     assert [len(request.askers) for request in sent] == [4, 1, 1, 0]
     assert len(client._exchange._telemetry.teller._captured) == 0
+
+
+async def test_texts_that_a_hook_captures_say_who_shared_a_request():
+    """What is printed of a request names its callers where the hook has names for them; long names stay on one line."""
+
+    class Hook:
+        """Captures who asks."""
+
+        def __call__(self, event):
+            """Need nothing of events."""
+
+        def capture(self):
+            """Return the name of the caller, or what is none."""
+            return who.get()
+
+    who = contextvars.ContextVar("who")
+
+    async def ask(name, order):
+        who.set(name)
+        await client.status(order)
+
+    async with client_of(statuses("1", "2", "3"), statuses("1", "2", "3", "4", "5"), on_event=Hook()) as client:
+        async with anyio.create_task_group() as tasks:
+            for order, name in enumerate(["shop", 7, "re\nport"], 1):
+                tasks.start_soon(ask, name, order)
+        async with anyio.create_task_group() as tasks:
+            for order in range(1, 6):
+                tasks.start_soon(ask, f"task {order}", order)
+
+    first, second = map(str, client.explain())
+    # trio starts tasks in any order.
+    assert {"shop", "re port"} == set(first.partition(" by ")[2].partition(":")[0].split(", "))
+    assert re.search(r" for 5 lookups by task \d, task \d, task \d \.\.\. task \d: 200 after", second)
 
 
 async def test_each_request_is_one_line_of_the_log_at_debug(caplog):
