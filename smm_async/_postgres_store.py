@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, LiteralString
 
@@ -147,7 +148,8 @@ class PostgresStore:
             StoreAwayError: the connection was lost meanwhile.
         """
         try:
-            on_record(db, ended)
+            with _own_rows(db):
+                on_record(db, ended)
         except Exception as error:
             undone = next((cause for cause in _causes(error) if isinstance(cause, self._connections.undone)), None)
             if undone is not None:
@@ -248,6 +250,16 @@ class PostgresStore:
                     db.execute(table)
                 db.execute(self._sql.put_version, {"version": VERSION})
             _rows.check_version(f"schema {self._schema}", db.execute(self._sql.version).fetchall())
+
+
+@contextmanager
+def _own_rows(db: psycopg.Connection[Any]) -> Generator[None, None, None]:
+    """Let others have rows made as they like them; the store's are tuples."""
+    rows, cursors = db.row_factory, db.cursor_factory
+    try:
+        yield
+    finally:
+        db.row_factory, db.cursor_factory = rows, cursors
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -265,7 +265,8 @@ def _hand_over(on_record: OnRecord, db: sqlite3.Connection, ended: list[Ended]) 
     # So that `with connection:`, which commits, fails before anything is committed.
     db.set_authorizer(_forbid_ends_of_transactions)
     try:
-        on_record(db, ended)
+        with _own_rows(db):
+            on_record(db, ended)
     except Exception as error:
         message = f"What handles ends has failed, and nothing was recorded: {error!r}"
         raise OnRecordError(message) from error
@@ -275,6 +276,16 @@ def _hand_over(on_record: OnRecord, db: sqlite3.Connection, ended: list[Ended]) 
     if not _is_in_transaction(db):
         message = "What handles ends has ended the transaction: it must not commit, roll back or close."
         raise OnRecordError(message)
+
+
+@contextmanager
+def _own_rows(db: sqlite3.Connection) -> Generator[None, None, None]:
+    """Let others have rows made as they like them; the store's are tuples of texts and numbers."""
+    rows, texts = db.row_factory, db.text_factory
+    try:
+        yield
+    finally:
+        db.row_factory, db.text_factory = rows, texts
 
 
 def _forbid_ends_of_transactions(action: int, *_: object) -> int:

@@ -79,6 +79,41 @@ def test_connection_that_is_closed_is_said_on_sqlite():
     store.close()
 
 
+def rows_as_mappings(connection, ended):
+    """Have rows made as mappings, as is usual for who has a connection of one's own."""
+    if isinstance(connection, sqlite3.Connection):
+        connection.row_factory = lambda cursor, row: {"row": row}
+        connection.text_factory = bytes
+    else:
+        connection.row_factory = lambda cursor: lambda row: {"row": row}
+
+
+def test_rows_made_otherwise_are_so_for_the_handler_alone_on_sqlite():
+    """Whatever kind of rows a handler wants, the store's own stay as they are."""
+    store = SQLiteStore(on_record=rows_as_mappings)
+    store.open()
+    check_two_ends(store)
+    store.close()
+
+
+def test_rows_made_otherwise_are_so_for_the_handler_alone_on_postgres(postgres):
+    """The next end that goes over the same connection has its event."""
+    postgres._on_record = rows_as_mappings
+    check_two_ends(postgres)
+
+
+def check_two_ends(store):
+    """Record two ends, one after the other, and see that each is accepted and has its event."""
+    store.add("alpha", ["1", "2"])
+    rows = store.claim("alpha", limit=10, batch=10, lease=0, ahead=0, horizon=60).rows
+
+    for row in rows:
+        end = News(row.id, row.claim, row.version, 0.0, status="Completed", state="Completed", end=EndKind.ENDED)
+        assert store.record([end]) == {row.id}
+
+    assert sorted(event.key for event in store.take(10, 1.0)) == ["alpha/1", "alpha/2"]
+
+
 @pytest.fixture
 def postgres(postgres_url, postgres_schema):
     """Return an open store with an order in a real server."""
