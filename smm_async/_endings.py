@@ -143,18 +143,33 @@ class Endings:
 
     async def _take(self) -> Sequence[Ended]:
         """Return events; none if the store is away, or was closed."""
+        taken: list[Ended] = []
+        failures: list[Exception] = []
         try:
-            taken = await self._calls.run(self._calls.store.take, self._limit, self._lease)
-        except StoreError as error:
-            if not (self._is_closed or isinstance(error, StoreAwayError)):
-                raise
-            return ()
-        if taken and self._is_closed:
-            # Nobody could acknowledge them. If the store is closed already, they come back after the lease.
-            with suppress(StoreError):
-                await self._calls.run_shielded(self._calls.store.release, [event.id for event in taken])
+            async with anyio.create_task_group() as group:
+                # Not here: what asyncio itself cancels, as its timeouts do, would lose what a thread has just taken.
+                group.start_soon(self._take_into, taken, failures)
+        except anyio.get_cancelled_exc_class():
+            await self._give_back(taken)
+            raise
+        if failures and not (self._is_closed or isinstance(failures[0], StoreAwayError)):
+            raise failures[0]
+        if self._is_closed:
+            await self._give_back(taken)
             return ()
         return taken
+
+    async def _take_into(self, taken: list[Ended], failures: list[Exception]) -> None:
+        try:
+            taken += await self._calls.run(self._calls.store.take, self._limit, self._lease)
+        except Exception as error:  # noqa: BLE001  out of the group it would come in a group
+            failures.append(error)
+
+    async def _give_back(self, taken: Sequence[Ended]) -> None:
+        """Give back events that nobody will acknowledge. If the store is closed, they come back after the lease."""
+        if taken:
+            with suppress(StoreError):
+                await self._calls.run_shielded(self._calls.store.release, [event.id for event in taken])
 
     def close(self) -> None:
         """End it; the tracker calls this, and wakes those who wait."""

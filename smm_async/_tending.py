@@ -66,18 +66,22 @@ class Tending:
         """
         work = _Work(until)
         async with anyio.create_task_group() as group:
-            try:
-                while not self._is_over(work):
-                    await work.slots.acquire()
-                    await self._take(work, group)
-            except Exception as error:  # noqa: BLE001  out of the group it would come in a group
-                work.failures.append(error)
-                group.cancel_scope.cancel()
+            # Not here: what asyncio itself cancels, as its timeouts do, would lose what a thread has just claimed.
+            group.start_soon(self._take_all, work, group)
         if work.failures:
             raise work.failures[0]
         # Only to see when something is due next: what was looked up meanwhile is due at other times than before.
         left = Claim() if until == math.inf else await self._claim(limit=0)
         return Slice(work.orders, work.ended, left.wait)
+
+    async def _take_all(self, work: _Work, group: anyio.abc.TaskGroup) -> None:
+        try:
+            while not self._is_over(work):
+                await work.slots.acquire()
+                await self._take(work, group)
+        except Exception as error:  # noqa: BLE001  out of the group it would come in a group
+            work.failures.append(error)
+            group.cancel_scope.cancel()
 
     def _is_over(self, work: _Work) -> bool:
         return self._is_stopping or bool(work.failures) or anyio.current_time() >= work.until
