@@ -72,7 +72,7 @@ class Tending:
             raise work.failures[0]
         # Only to see when something is due next: what was looked up meanwhile is due at other times than before.
         left = Claim() if until == math.inf else await self._claim(limit=0)
-        return Slice(work.orders, work.ended, left.wait)
+        return Slice(work.orders, work.ended, self._recorder.backoff() if left is None else left.wait)
 
     async def _take_all(self, work: _Work, group: anyio.abc.TaskGroup) -> None:
         try:
@@ -95,13 +95,15 @@ class Tending:
         # Asked now: what is on its way now is not due in the eyes of the store, but may be when it is recorded.
         is_alone = work.slots.value == _CLAIMS_AT_ONCE - 1
         claim = await self._claim()
-        if claim.rows:
+        if claim is not None and claim.rows:
             group.start_soon(self._serve, claim, work)
+        else:
+            work.slots.release()
+        if claim is None or claim.rows:
             # Where nothing can be recorded, more claims would only be lookups for nothing.
             if self._recorder.troubles:
                 await self._sleep(self._recorder.backoff(), work, alarm)
             return
-        work.slots.release()
         is_far = claim.wait is None or anyio.current_time() + claim.wait >= work.until
         if is_alone and is_far and work.until != math.inf:
             # Nothing will be due in this slice any more.
@@ -109,7 +111,8 @@ class Tending:
         else:
             await self._sleep(self._pause_before_next(claim), work, alarm)
 
-    async def _claim(self, *, limit: int | None = None) -> Claim:
+    async def _claim(self, *, limit: int | None = None) -> Claim | None:
+        """Return what was claimed; ``None`` if the store has failed."""
         settings, batch = self._settings, self._batch()
         requests = 1 if self._health.failures else self._requests_per_claim()
         try:
@@ -124,7 +127,7 @@ class Tending:
             )
         except Exception as error:  # noqa: BLE001  a worker lives on, whatever the store says
             self._recorder.note_trouble(error)
-            return Claim(wait=self._recorder.backoff())
+            return None
         return claim
 
     def _batch(self) -> int:
