@@ -86,14 +86,14 @@ class Events(Sequence[Ended]):
         """Acknowledge them; if an exception leaves the block, only those that are `done()`, and give the others back.
 
         Raises:
-            StoreAwayError: the store cannot be reached: the events will come again.
+            StoreError: the store cannot be reached, or was closed: the events will come again.
         """
         store, ids = self._calls.store, self._ids
         if exc_type is None:
             await self._calls.run_shielded(store.ack, ids)
             return
         # What has happened in the block matters more than that they come back only after the lease.
-        with suppress(StoreAwayError):
+        with suppress(StoreError):
             if self._done:
                 await self._calls.run_shielded(store.ack, [id_ for id_ in ids if id_ in self._done])
             await self._calls.run_shielded(store.release, [id_ for id_ in ids if id_ not in self._done])

@@ -527,6 +527,17 @@ async def test_events_are_acknowledged_by_leaving_the_block():
         assert (await at.tracker.stats())[0].events == 0
 
 
+async def test_error_of_a_consumer_is_not_hidden_by_a_store_that_is_closed():
+    """What has happened while events were handled is what comes out, though they cannot be given back any more."""
+    async with scene(Answering(default=DONE), orders=[1]) as at:
+        await at.tracker.tend("alpha", seconds=60)
+        events = await anext(at.tracker.ended())
+
+    with pytest.raises(ArithmeticError):
+        async with events:
+            raise ArithmeticError
+
+
 async def test_failing_event_does_not_hold_up_those_behind_it():
     """While an event is not handled, younger ones are, though it is the oldest and one is taken at a time."""
     async with scene(Answering(default=DONE), orders=range(3)) as at:
