@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from smm_async._asking import Client
 from smm_async._bounds import check_seconds
+from smm_async._ids import read_id
 
-__all__ = ["check_client", "check_panel", "read_paces"]
+__all__ = ["check_client", "check_panel", "read_orders", "read_paces"]
 
 _LONGEST_NAME: Final = 100
 
@@ -24,6 +25,18 @@ def check_panel(name: object) -> str:
         message = f"A panel's name is a text of 1 to {_LONGEST_NAME} printable characters, not {name!r:.200}."
         raise ValueError(message)
     return name
+
+
+def read_orders(orders: Iterable[int | str]) -> list[str]:
+    """Return the ids of orders.
+
+    Raises:
+        ValueError: one is none; or they are one text, each character of which would be an order.
+    """
+    if isinstance(orders, (str, bytes)):
+        message = f"Orders are a list, or something else of many: put one order in a list, as [{orders!r:.80}]."
+        raise ValueError(message)  # noqa: TRY004  as for all that is no order
+    return [read_id(order) for order in orders]
 
 
 def check_client(name: str, client: Client, lease: float) -> None:

@@ -41,7 +41,7 @@ from smm_async._store import (
 )
 from smm_async._tending import Tending
 from smm_async._tending_settings import Settings
-from smm_async._tracker_arguments import check_client, check_panel, read_paces
+from smm_async._tracker_arguments import check_client, check_panel, read_orders, read_paces
 from smm_async.journal import EntryState, Journal
 
 __all__ = [
@@ -195,10 +195,10 @@ class Tracker:
         """Track orders from now on, and return how many are new. Harmless when repeated, even after `prune()`.
 
         Raises:
-            ValueError: what cannot be an order id, or a panel's name.
+            ValueError: what cannot be an order id, or a panel's name; one text in place of many orders.
             StoreAwayError: the store cannot be reached.
         """
-        name, ids = check_panel(panel), [read_id(order) for order in orders]
+        name, ids = check_panel(panel), read_orders(orders)
         added = await self._opened().run(self._store.add, name, ids)
         if name in self._tendings:
             self._tendings[name].wake()

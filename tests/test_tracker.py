@@ -96,6 +96,15 @@ async def test_panel_without_a_client_here_is_refused():
             await at.tracker.tend("beta", seconds=60)
 
 
+async def test_one_text_is_not_the_orders_that_its_characters_name():
+    """Whoever forgets the brackets is told, before five orders of somebody else are tracked."""
+    async with scene() as at:
+        with pytest.raises(ValueError, match="one order in a list"):
+            await at.tracker.add("alpha", "23501")
+
+        assert await at.tracker.stats() == []
+
+
 async def test_run_sees_what_is_added_meanwhile():
     """A worker that waits starts at once with what is added in its own process."""
     async with scene(Answering(default=DONE), idle=100.0) as at, anyio.create_task_group() as group:
