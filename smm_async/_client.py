@@ -517,9 +517,10 @@ def _by_own_id(action: str, own_ids: list[Id], wire_ids: list[str], found: dict[
 
 
 def _note_error(action: str, error: Exception) -> bool:
-    """Have ``error`` say what was asked, and return whether nobody would be answered."""
-    if isinstance(error, SmmError):
-        error.action = action
+    """Have ``error`` say what was asked, and return whether it is everybody's: nobody would be answered, or it is a bug."""
+    if not isinstance(error, SmmError):
+        return True
+    error.action = action
     return isinstance(error, (InvalidKeyError, AccountError))
 
 

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 import respx
 
-from smm_async import _cli_ids
+import smm_async as smm
+from smm_async import _cli_ids, _cli_output, _cli_writes
 from smm_async._cli_output import shown
 from smm_async._cli_run import sentence_for
 from smm_async.cli import main
@@ -386,6 +387,21 @@ def test_answers_that_cannot_be_written_are_said(form, panel, closed_pipe, capsy
         "refill order=2 was answered: 2",
         "refill order=999 was answered: Incorrect order ID",
     ]
+
+
+async def test_error_that_is_not_of_the_output_is_not_taken_for_one():
+    """Where all that was answered is written, what fails is something else."""
+
+    class Broken:
+        panel = smm.Panel(URL)
+
+        async def refills(self, ids):
+            raise OSError("something else")
+
+    asking = _cli_writes._Asking("refill", _cli_ids.Ids(["1"], None), _cli_output.TABLE, debug=False)
+
+    with pytest.raises(OSError, match="something else"):
+        await asking.work(Broken())
 
 
 def test_output_that_is_closed_before_anything_is_sent(panel, closed_pipe):

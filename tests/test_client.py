@@ -292,9 +292,10 @@ async def test_call_with_a_strange_answer_is_an_error(text, error):
             await client.call("anything")
 
 
-async def test_a_catalogue_that_is_none_is_a_bad_reply():
-    """A number is no list of services."""
-    transport = httpx.MockTransport(lambda _: httpx.Response(200, text="17"))
+@pytest.mark.parametrize("text", ["17", '{"data": {"a": 1}}'])
+async def test_a_catalogue_that_is_none_is_a_bad_reply(text):
+    """A number is no list of services, nor is what holds something else."""
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, text=text))
     async with smm.Client("https://panel.example/api/v2", key=KEY, transport=transport) as client:
         with pytest.raises(smm.BadReplyError):
             await client.services()

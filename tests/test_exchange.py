@@ -206,6 +206,8 @@ async def test_mistake_in_a_lookup_is_not_hidden(monkeypatch):
             patch.setattr(type(client._exchange.reader), "read_lookup", lambda *_: 1 / 0)
             with pytest.raises(ZeroDivisionError) as caught:
                 await client.status(1)
+            with pytest.raises(ZeroDivisionError):
+                await client.statuses([1, 2])
         await client.balance()
 
     frames = [frame for frame, _ in traceback.walk_tb(caught.value.__traceback__)]
