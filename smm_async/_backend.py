@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import functools
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
@@ -72,7 +73,10 @@ class _AsyncioLoop:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self.now = loop.time
-        self.make_waiter = loop.create_future
+        self.make_waiter: Callable[[], Waiter] = loop.create_future
+        if type(loop).create_future is asyncio.BaseEventLoop.create_future:
+            # What that does, without the call of it.
+            self.make_waiter = functools.partial(asyncio.Future, loop=loop)
         self._tasks: set[asyncio.Task[None]] = set()
 
     def is_here(self) -> bool:
@@ -108,12 +112,14 @@ class _AsyncioLoop:
 
 class _TrioLoop:
     def __init__(self) -> None:
-        import trio  # noqa: PLC0415  an asyncio program need not have trio
+        import outcome  # noqa: PLC0415  it comes with trio,
+        import trio  # noqa: PLC0415  which an asyncio program need not have
 
         self._lowlevel = trio.lowlevel
+        self._value = outcome.Value
         self._ended_error = trio.RunFinishedError
         self._token = trio.lowlevel.current_trio_token()
-        self.now = trio.current_time
+        self.now = trio.lowlevel.current_clock().current_time
 
     def is_here(self) -> bool:
         return self._lowlevel.in_trio_task() and self._lowlevel.current_trio_token() is self._token
@@ -126,7 +132,7 @@ class _TrioLoop:
         return False
 
     def make_waiter(self) -> Waiter:
-        return _TrioWaiter(self._lowlevel)
+        return _TrioWaiter(self._lowlevel, self._value)
 
     def start_task(self, run: Callable[[], Coroutine[Any, Any, None]], ended: Callable[[], None]) -> None:
         self._lowlevel.spawn_system_task(_run_and_tell, run, ended, name="smm_async")
@@ -146,10 +152,12 @@ def _nothing() -> None:
 class _TrioWaiter:
     """What `asyncio.Future` is to asyncio, for exactly one task: a result, and the task that waits for it."""
 
-    __slots__ = ("__weakref__", "_done", "_lowlevel", "_result", "_task")
+    # There may be a hundred thousand of them, so no more is kept than is needed.
+    __slots__ = ("__weakref__", "_done", "_lowlevel", "_result", "_task", "_value")
 
-    def __init__(self, lowlevel: Any) -> None:
+    def __init__(self, lowlevel: Any, value: Callable[[Any], Any]) -> None:
         self._lowlevel = lowlevel
+        self._value = value
         self._done = False
         self._result: Any = None
         self._task: trio.lowlevel.Task | None = None
@@ -161,14 +169,21 @@ class _TrioWaiter:
         self._done = True
         self._result = result
         if self._task is not None:
-            self._lowlevel.reschedule(self._task)
+            self._lowlevel.reschedule(self._task, self._value(result))
 
     def __await__(self) -> Generator[Any, Any, Any]:
-        if not self._done:
-            self._task = self._lowlevel.current_task()
-            yield from self._lowlevel.wait_task_rescheduled(self._leave).__await__()
-        return self._result
+        if self._done:
+            return _given(self._result)
+        self._task = self._lowlevel.current_task()
+        # Trio's own: a generator around it would take as much memory as all the rest, and time at each step.
+        return cast("Generator[Any, Any, Any]", self._lowlevel.wait_task_rescheduled(self._leave).__await__())
 
     def _leave(self, _: object) -> trio.lowlevel.Abort:
         self._done = True
         return cast("trio.lowlevel.Abort", self._lowlevel.Abort.SUCCEEDED)
+
+
+def _given(result: Any) -> Generator[Any, Any, Any]:
+    """Wait for nothing, and return ``result``."""
+    return result
+    yield
