@@ -37,6 +37,7 @@ from smm_async._tickets import (
     Crowd,
     Queue,
     Ticket,
+    answer,
     answer_all,
     answer_entry,
     own_copy,
@@ -280,7 +281,9 @@ class Coalescer(Generic[K, V]):
         return back
 
     def _join(self, key: K, waiter: Waiter | Crowd, loop: Loop) -> Ticket:
-        ticket = (self._note_arrival(loop), key, waiter)
+        if self._max_delay:
+            self._note_forming(loop)
+        ticket = (loop.now() + self._budget, key, waiter)
         self._queue.join(ticket)
         self._look_after_queue(loop)
         return ticket
@@ -288,22 +291,23 @@ class Coalescer(Generic[K, V]):
     def _join_all(self, keys: Iterable[K], crowd: Crowd) -> None:
         """Queue different keys of one caller, all in one go and with one ticket."""
         loop = self._host.loop_here()
-        ticket = (self._note_arrival(loop), None, crowd)
+        if self._max_delay:
+            self._note_forming(loop)
+        ticket = (loop.now() + self._budget, None, crowd)
         places = dict.fromkeys(keys, ticket)
         crowd.open.update(places)
         self._queue.join_all(places, ticket)
         self._look_after_queue(loop)
 
-    def _note_arrival(self, loop: Loop) -> float:
-        """Note when a batch begins to form, and return when the budget of whoever comes now ends."""
-        now = loop.now()
-        if self._max_delay and not self._queue:
-            self._forming_since = now
-        return now + self._budget
+    def _note_forming(self, loop: Loop) -> None:
+        """Note when a batch begins to form."""
+        if not self._queue:
+            self._forming_since = loop.now()
 
     def _look_after_queue(self, loop: Loop) -> None:
         """See to it that what is queued is sent, and that those who wait hear of the end of their budgets."""
-        self._sentry.alert(loop)
+        if self._sentry.is_off_duty:
+            self._sentry.alert(loop)
         if not self._on_watch:
             self._rouse(loop)
         elif self._pacer is not None and self._queue.holds_batch(self._max_batch):
@@ -445,7 +449,10 @@ class Coalescer(Generic[K, V]):
             return
         for key, entry in batch.entries.items():
             result = answers.get(key, _MISSING)
-            if result is not _MISSING:
+            if type(entry) is tuple and result is not _MISSING and not isinstance(result, Exception):
+                # Nearly always; what `answer_entry()` would do.
+                answer(entry, key, result)
+            elif result is not _MISSING:
                 answer_entry(entry, key, result)
             elif len(batch.entries) > 1:
                 self._queue.ask_alone(key, entry)

@@ -22,17 +22,18 @@ class Sentry:
         self._host = host
         self._queue = queue
         self._budget = budget
-        self._has_begun = False
-        # There while the task is parked, since nobody waits.
+        self.is_off_duty = budget < math.inf
+        """Whether nobody watches, so that whoever comes is to `alert()`."""
+        # What the task parks on when nobody waits; there from the first time on.
         self._rest: Waiter | None = None
 
     def alert(self, loop: Loop) -> None:
         """Have somebody watch the budgets, now that there is one to watch. The task starts with the first."""
-        if self._rest is not None and not self._rest.done():
-            self._rest.set_result(None)
-        elif not self._has_begun and self._budget < math.inf:
-            self._has_begun = True
+        self.is_off_duty = False
+        if self._rest is None:
             self._host.start_soon(self._guard, loop)
+        elif not self._rest.done():
+            self._rest.set_result(None)
 
     def expire(self, now: float) -> None:
         """Tell those whose budget has ended by ``now``."""
@@ -57,7 +58,7 @@ class Sentry:
             next_deadline = self._queue.next_deadline()
             if next_deadline is None:
                 self._rest = loop.make_waiter()
+                self.is_off_duty = True
                 await self._rest
-                self._rest = None
             else:
                 await anyio.sleep_until(next_deadline)

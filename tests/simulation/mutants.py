@@ -34,7 +34,7 @@ MUTANTS = (
         "asks for who has left",
         "I4",
         "_tickets",
-        "        return entry[0] if is_open(entry, key) else None\n",
+        "        return entry[0] if is_there else None\n",
         "        return entry[0]\n",
         "(ticket[0] for ticket in entry.values() if is_open(ticket, key))",
         "(ticket[0] for ticket in entry.values())",
