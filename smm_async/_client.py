@@ -188,7 +188,12 @@ class Client:
             SmmError: what else may go wrong with a read.
             ValueError: what cannot be an order id.
         """
-        found: OrderStatus = await self._look_up("status", read_id(order))
+        # A function for these four lines would be one more coroutine that waits with each of very many callers.
+        try:
+            found: OrderStatus = await self._exchange.lookups("status").get(read_id(order))
+        except SmmError as error:
+            error.action = "status"
+            raise
         return found
 
     async def statuses(self, orders: Iterable[Id]) -> dict[Id, OrderStatus | SmmError]:
