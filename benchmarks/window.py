@@ -5,8 +5,9 @@
 Lookups come one by one, at random (Poisson), at the rates in the first columns, and are merged by three policies.
 *Natural* sends whatever waits as soon as a slot is free. *Linger* has the first of a batch wait 10 ms for others, unless
 the batch is full before. *Ours* is `smm.Coalescer`, which sends part of a batch only when a slot is free and the response
-time divided by the slots has passed since the last one. No policy has more than 100 ids in a request, or more requests in
-flight than slots: 8, or as many as bring the load down to 80 % of what they carry.
+time divided by the slots has passed since the last one, and a quarter more if it is more than half full. No policy has
+more than 100 ids in a request, or more requests in flight than slots: 8, or as many as bring the load down to 80 % of
+what they carry.
 
 Cells say how many requests there were per lookup, and how many milliseconds lookups waited until they were sent, the
 median and the 99th percentile; the last column is ours by that pace. One lookup is made before, so that the response time

@@ -52,6 +52,9 @@ V = TypeVar("V")
 _MISSING: Final = object()
 # How much the newest response time counts in the smoothed one, as TCP has it.
 _SMOOTHING: Final = 1 / 8
+# How much longer a batch waits for its turn that is more than half full: it may become full. If parts of batches left in
+# each turn, they would keep all slots busy, and have everybody wait for one slow answer.
+_STRETCH: Final = 1.25
 
 
 class Coalescer(Generic[K, V]):
@@ -360,10 +363,14 @@ class Coalescer(Generic[K, V]):
         """
         if not self._queue or self._queue.holds_batch(self._max_batch):
             return 0.0
-        after = self._forming_since + self._max_delay
-        if self._in_flight:
-            after = max(after, self._sent_at + self._response_time / self._max_in_flight)
-        return after - now
+        return max(self._forming_since + self._max_delay, self._turn_of(len(self._queue))) - now
+
+    def _turn_of(self, count: int) -> float:
+        """Return when it is the turn of a batch with as many keys, which is not full."""
+        if not self._in_flight:
+            return -math.inf
+        pace = self._response_time / self._max_in_flight
+        return self._sent_at + (pace * _STRETCH if 2 * count > self._max_batch else pace)
 
     def _take(self, loop: Loop) -> Batch[K] | None:
         self._on_watch = False
@@ -390,8 +397,7 @@ class Coalescer(Generic[K, V]):
             return Reason.FOLLOW_UP
         if len(batch.entries) >= self._max_batch:
             return Reason.FULL
-        paced_at = self._sent_at + self._response_time / self._max_in_flight if self._in_flight else -math.inf
-        if self._max_delay and self._forming_since + self._max_delay > paced_at:
+        if self._max_delay and self._forming_since + self._max_delay > self._turn_of(len(batch.entries)):
             return Reason.LINGERED
         return Reason.PACED if self._in_flight else Reason.IDLE
 

@@ -111,6 +111,20 @@ async def test_partial_batch_is_paced(fetch):
     assert asked_since(fetch, 100) == [(100, [100]), (101, [100.25, 100.5]), (102, [101.5])]
 
 
+async def test_batch_that_is_more_than_half_full_waits_longer(fetch):
+    """Such a batch waits a quarter of a pause more in its turn, and goes in the instant it is full."""
+    async with smm.Coalescer(fetch, max_batch=4, max_in_flight=8) as coalescer, Callers(LONG) as callers:
+        await coalescer.get("warm")
+        for moment in (100, 100.25, 100.5, 100.75, 101.5, 101.75, 102, 102.4375):
+            await start_at(callers, moment, moment, coalescer.get, moment)
+
+    assert asked_since(fetch, 100) == [
+        (100, [100]),
+        (101.25, [100.25, 100.5, 100.75]),
+        (102.4375, [101.5, 101.75, 102, 102.4375]),
+    ]
+
+
 async def test_partial_batch_that_comes_late_enough(fetch):
     """A partial batch that forms later than that goes at once."""
     async with smm.Coalescer(fetch, max_in_flight=8) as coalescer, Callers(LONG) as callers:
