@@ -63,8 +63,9 @@ class Report:
         self._figures[name] = value
 
     def worst(self, name, value):
-        """Keep the greatest of the figures that are given for ``name``."""
-        self.keep(name, max(value, self._figures.get(name, value)))
+        """Keep the greatest of the figures that are given for ``name``, and ``None`` where all of them are."""
+        values = {value, self._figures.get(name)} - {None}
+        self.keep(name, max(values, default=None))
 
     def table(self, labels, columns, rows):
         """Print rows of texts under their headings, ``labels`` to the left and ``columns`` to the right."""
