@@ -58,13 +58,9 @@ class Errand:
             self.sent.end(outcome if isinstance(outcome, SmmError) else None)
 
     def lose(self) -> None:
-        """Forget the last request: it is thrown away with its dead loop, perhaps in the middle of anything.
-
-        So nobody is told. What is called here might wait for a lock that the code in the middle holds.
-        """
+        """Forget the last request, if it has not ended."""
         if self.sent is not None and not self.sent.has_ended:
-            self.sent.has_ended = True
-            self.telemetry.tally.in_flight -= 1
+            self.sent.lose()
 
 
 ERRAND: ContextVar[Errand] = ContextVar("smm_async_errand")
@@ -73,9 +69,16 @@ ERRAND: ContextVar[Errand] = ContextVar("smm_async_errand")
 
 @attrs.define(eq=False)
 class Sent:
-    """One request on its way, and what came of it. As a context manager it is around the sending."""
+    """One request on its way, and what came of it. As a context manager it is around the sending.
 
-    errand: Errand
+    It does not hold its errand, which holds it: such a circle, with all ids, would wait for the garbage collector.
+    """
+
+    telemetry: _Telemetry
+    clock: Callable[[], float]
+    lookups: int
+    asked_at: float
+    askers: tuple[object, ...]
     number: int
     action: str
     url: str
@@ -93,26 +96,25 @@ class Sent:
     def request(self) -> Request:
         """The same record each time, made when it is first asked for."""
         if self._request is None:
-            errand = self.errand
             self._request = Request(
                 self.number,
                 self.action,
-                errand.telemetry.method,
+                self.telemetry.method,
                 self.url,
                 self.ids,
-                errand.lookups,
-                max(0.0, self.sent_at - errand.asked_at),
+                self.lookups,
+                max(0.0, self.sent_at - self.asked_at),
                 self.reason,
                 self.attempt,
                 self.sent_at,
-                errand.askers,
+                self.askers,
             )
         return self._request
 
     def take(self, reply: Reply) -> Reply:
         """Note the answer, whose meaning is still to be found out."""
         self.status_code = reply.status_code
-        self.seconds = self.errand.clock() - self.sent_at
+        self.seconds = self.clock() - self.sent_at
         return reply
 
     def __enter__(self) -> Self:
@@ -122,14 +124,14 @@ class Sent:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if isinstance(error, GeneratorExit):
-            self.errand.lose()
+            self.lose()
         elif error is not None:
-            self.seconds = self.errand.clock() - self.sent_at
+            self.seconds = self.clock() - self.sent_at
             self.end(error if isinstance(error, SmmError) else None)
 
     def end(self, error: SmmError | None) -> None:
         """Count it, log it and tell of it."""
-        telemetry = self.errand.telemetry
+        telemetry = self.telemetry
         self.has_ended = True
         self.error = None if error is None else type(error).__name__
         telemetry.tally.end(is_answered=self.status_code is not None, is_refused=error is not None)
@@ -137,6 +139,14 @@ class Sent:
             _LOG.debug("%s", self.explained())
         if telemetry.teller.hook is not None:
             telemetry.teller.tell(self._ending(None if error is None else bare(error)))
+
+    def lose(self) -> None:
+        """Forget it: it is thrown away with its dead loop, perhaps in the middle of anything.
+
+        So nobody is told. What is called here might wait for a lock that the code in the middle holds.
+        """
+        self.has_ended = True
+        self.telemetry.tally.in_flight -= 1
 
     def _ending(self, error: SmmError | None) -> Event:
         seconds = self.seconds or 0.0

@@ -61,7 +61,11 @@ class Telemetry:
         errand.attempt = errand.attempt + 1 if reason is Reason.REPEATED else 1
         self.tally.send(reason)
         sent = errand.sent = Sent(
-            errand,
+            self,
+            errand.clock,
+            errand.lookups,
+            errand.asked_at,
+            errand.askers,
             self.tally.requests,
             question.action,
             question.url,

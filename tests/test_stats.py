@@ -1,6 +1,8 @@
 """What a client counts, and how it explains when its requests left."""
 
 import contextvars
+import gc
+import weakref
 from typing import Any
 
 import anyio
@@ -240,3 +242,18 @@ def test_request_that_is_thrown_away_is_told_to_nobody(is_read):
     task.close()
 
     assert (in_flight, telemetry.tally.in_flight, len(told)) == (1, 0, 1)
+
+
+def test_what_is_kept_of_a_request_does_not_wait_for_the_garbage_collector():
+    """It goes, with all its ids, when neither its task nor the explanation holds it any more."""
+    telemetry = Telemetry("POST", None)
+    context = contextvars.copy_context()
+    context.run(telemetry.carry(lambda _: Suspended(), lambda: 1.0), None)
+    gc.disable()
+    try:
+        sent = weakref.ref(context.run(telemetry.start, Question("balance", URL, b""), is_write=False))
+        assert sent() is telemetry.last.pop()
+        del context
+        assert sent() is None
+    finally:
+        gc.enable()
