@@ -30,10 +30,10 @@ class Sentry:
     def alert(self, loop: Loop) -> None:
         """Have somebody watch the budgets, now that there is one to watch. The task starts with the first."""
         self.is_off_duty = False
-        if self._rest is None:
-            self._host.start_soon(self._guard, loop)
-        elif not self._rest.done():
+        if self._rest is not None and not self._rest.done():
             self._rest.set_result(None)
+        else:
+            self._host.start_soon(self._guard, loop)
 
     def expire(self, now: float) -> None:
         """Tell those whose budget has ended by ``now``."""
