@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import AsyncIterator, Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing, suppress
 from io import FileIO
 from pathlib import Path
 from typing import Annotated, Final, TypeAlias
@@ -68,7 +68,7 @@ class Ids:
             return None
         return len(self.given) + await anyio.to_thread.run_sync(self._count_in_file)
 
-    async def read(self) -> AsyncIterator[str]:
+    async def read(self) -> AsyncGenerator[str, None]:
         """Yield them, read while somebody waits.
 
         Raises:
@@ -76,11 +76,12 @@ class Ids:
         """
         for id_ in self.given:
             yield id_
-        async for number, part in self._parts():
-            for word in part.decode("utf-8-sig" if number == 1 else "utf-8", "replace").split():
-                yield _read(word, self._what, f"Line {number}: ")
+        async with aclosing(self._parts()) as parts:
+            async for number, part in parts:
+                for word in part.decode("utf-8-sig" if number == 1 else "utf-8", "replace").split():
+                    yield _read(word, self._what, f"Line {number}: ")  # noqa: ASYNC119  who reads it closes it
 
-    async def _parts(self) -> AsyncIterator[tuple[int, bytes]]:
+    async def _parts(self) -> AsyncGenerator[tuple[int, bytes], None]:
         """Yield the lines of the file with their numbers, a long one in parts, and no word cut in two."""
         if self._file is None:
             return

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing
 from typing import Any, Final, cast
 
 import anyio
@@ -91,10 +92,11 @@ class _Asking:
 
     async def _ask(self, client: smm.Client, writer: Writer) -> None:
         ask: Ask = client.refills if self.action == "refill" else client.cancels
-        async for batch in _batches(self.ids, client.panel.batch_limit):
-            found = await ask(batch)
-            self.code = max(self.code, code_for(*found.values()))
-            writer.write(*(self._row(id_, result) for id_, result in found.items()))
+        async with aclosing(_batches(self.ids, client.panel.batch_limit)) as batches:
+            async for batch in batches:
+                found = await ask(batch)
+                self.code = max(self.code, code_for(*found.values()))
+                writer.write(*(self._row(id_, result) for id_, result in found.items()))
 
     def _row(self, id_: str, result: Any) -> Mapping[str, Any]:
         answer = None if isinstance(result, smm.SmmError) else result
@@ -104,18 +106,19 @@ class _Asking:
         return f"{self.action} order={row['order']} was answered: {row['error'] or row[_WORDS[self.action]]}"
 
 
-async def _batches(ids: Ids, size: int) -> AsyncIterator[list[str]]:
+async def _batches(ids: Ids, size: int) -> AsyncGenerator[list[str], None]:
     """Yield the ids in parts, and each once, however often it is named."""
     batch: list[str] = []
     taken: set[str] = set()
-    async for id_ in ids.read():
-        if id_ in taken:
-            continue
-        taken.add(id_)
-        batch.append(id_)
-        if len(batch) == size:
-            yield batch
-            batch = []
+    async with aclosing(ids.read()) as read:
+        async for id_ in read:
+            if id_ in taken:
+                continue
+            taken.add(id_)
+            batch.append(id_)
+            if len(batch) == size:
+                yield batch  # noqa: ASYNC119  who reads it closes it
+                batch = []
     if batch:
         yield batch
 

@@ -252,7 +252,7 @@ def test_what_is_kept_of_a_request_does_not_wait_for_the_garbage_collector():
     gc.disable()
     try:
         sent = weakref.ref(context.run(telemetry.start, Question("balance", URL, b""), is_write=False))
-        assert sent() is telemetry.last.pop()
+        assert sent() is telemetry._last.pop()
         del context
         assert sent() is None
     finally:
