@@ -51,7 +51,7 @@ def find_service(services: Sequence[smm.Service], wanted: str) -> smm.Service:
     for service in services:
         if service.service == wanted:
             return service
-    message = f"The panel sells no service {wanted!r}: see what there is with smm-async services --search."
+    message = f"The panel sells no service {wanted!r}: see what there is with smm-async services"
     raise SettingsError(message)
 
 

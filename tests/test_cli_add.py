@@ -196,7 +196,7 @@ def test_balance_that_is_too_small_is_said(panel, capsys, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["add", "99"], "The panel sells no service '99'"),
+        (["add", "99"], "The panel sells no service '99': see what there is with smm-async services\n"),
         (["add", "1"], "An order of type 'Default' needs --link, --quantity."),
         (["add", "6", "--link", "l", "--quantity", "1"], "needs --field answer_number=..."),
         (["add", "4", "--link", "l", "--quantity", "1"], "An order of type 'Package' has no quantity."),
