@@ -67,9 +67,11 @@ def refill_status(*refills: str, file: IdFile = None, connection: Connection = D
 
 def error_fields(result: object) -> dict[str, str | None]:
     """Return what is written of an error, or of there being none: its text, and for JSON its kind."""
-    if isinstance(result, smm.SmmError):
-        return {"error": result.text or str(result), "error_type": type(result).__name__}
-    return {"error": None, "error_type": None}
+    if not isinstance(result, smm.SmmError):
+        return {"error": None, "error_type": None}
+    # Only a refusal is in the panel's own words: those of a lost answer are a web page, say, and do not tell what it was.
+    words = result.text if isinstance(result, smm.PanelError) else ""
+    return {"error": words or str(result), "error_type": type(result).__name__}
 
 
 @attrs.frozen

@@ -88,6 +88,8 @@ class _Asking:
                 raise
             complain_of_output("What was answered could not be written:", *map(self._line, writer.unwritten))
             return UNKNOWN
+        if self.code == UNKNOWN:
+            complain("Where it is not known, it may have happened: look at the panel before you repeat it.")
         return self.code
 
     async def _ask(self, client: smm.Client, writer: Writer) -> None:

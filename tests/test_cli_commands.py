@@ -159,6 +159,29 @@ def test_status_is_written_for_programs(panel, capsys):
     assert (two["order"], two["state"], two["error_type"]) == ("999", None, "UnknownOrderError")
 
 
+@pytest.mark.parametrize("status", [503, 302])
+def test_page_for_an_answer_is_no_word_of_the_panel(panel, capsys, status):
+    """What is not the protocol is told of in a sentence, not shown as if the panel had said it."""
+    panel.fault(Fault.html(status), action="status", times=None)
+
+    assert main(["status", "7", "--csv", "--budget", "1"]) == 1
+    out = capsys.readouterr().out
+    assert "<html" not in out.lower()
+    assert f"HTTP {status}" in out
+
+
+@pytest.mark.parametrize("command", ["refill", "cancel"])
+@pytest.mark.parametrize("fault", [Fault.html(503), Fault.error("Words that nobody knows")])
+def test_write_of_which_nobody_knows_says_so(panel, capsys, command, fault):
+    """The row and the standard error say it, not the exit code alone."""
+    panel.fault(fault, action=command)
+
+    assert main([command, "7", "--json"]) == 3
+    out, err = capsys.readouterr()
+    assert json_lines(out)[0]["error"].startswith(f"Whether '{command}' was carried out is not known: ")
+    assert err == "Where it is not known, it may have happened: look at the panel before you repeat it.\n"
+
+
 def test_status_of_a_file_is_streamed(panel, capsys, tmp_path, monkeypatch):
     """A file of any length is looked up as it is read, and written page by page."""
     monkeypatch.setattr(_cli_output, "_PAGE", 100)
