@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import sys
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -37,8 +38,8 @@ _REMEDIES: Final[Sequence[tuple[type[errors.SmmError], str]]] = (
     (errors.BadReplyError, "Check that the address is that of the API, and ask again later."),
     (errors.InvalidKeyError, "Check the key, and that it belongs to this panel."),
     (errors.AccountError, "Ask the panel's support about the account."),
-    (errors.RateLimitedError, "Wait, and ask less often, with --rate."),
-    (errors.MaintenanceError, "Ask again later."),
+    (errors.RateLimitedError, "Ask again {when}, and less often, with --rate."),
+    (errors.MaintenanceError, "Ask again {when}."),
     (errors.NotEnoughFundsError, "Top up the account."),
     (errors.UnknownServiceError, "See what there is with: smm-async services."),
     (errors.UnsupportedActionError, "See what the panel supports with: smm-async panel probe."),
@@ -106,4 +107,10 @@ def sentence_for(error: smm.SmmError) -> str:
     sentence = str(error)
     ended = sentence if sentence.endswith((".", "!", "?")) else f"{sentence}."
     remedy = next((remedy for kind, remedy in _REMEDIES if isinstance(error, kind)), "")
-    return f"{ended} {remedy}".rstrip()
+    return f"{ended} {remedy.format(when=_when(error))}".rstrip()
+
+
+def _when(error: smm.SmmError) -> str:
+    if isinstance(error, (errors.RateLimitedError, errors.MaintenanceError)) and error.retry_after is not None:
+        return f"in {math.ceil(error.retry_after):,} s"
+    return "in a minute"

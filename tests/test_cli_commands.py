@@ -182,6 +182,15 @@ def test_write_of_which_nobody_knows_says_so(panel, capsys, command, fault):
     assert err == "Where it is not known, it may have happened: look at the panel before you repeat it.\n"
 
 
+@pytest.mark.parametrize(("seconds", "words"), [(90, "in 90 s"), (None, "in a minute")])
+def test_rate_limit_says_for_how_long(panel, capsys, seconds, words):
+    """A panel that says when to come again is believed."""
+    panel.fault(Fault.rate_limited(retry_after=seconds), times=None)
+
+    assert main(["balance", "--budget", "1"]) == 1
+    assert f"Ask again {words}, and less often, with --rate." in capsys.readouterr().err
+
+
 def test_status_of_a_file_is_streamed(panel, capsys, tmp_path, monkeypatch):
     """A file of any length is looked up as it is read, and written page by page."""
     monkeypatch.setattr(_cli_output, "_PAGE", 100)
