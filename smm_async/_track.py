@@ -19,12 +19,12 @@ from cyclopts.validators import Number
 from smm_async._cli_journal import existing_journal, reading
 from smm_async._cli_output import TABLE, Column, Output, Writer, complain
 from smm_async._cli_panel import SettingsError
+from smm_async._cli_run import FAILED, MISUSED
 from smm_async._store_urls import store_at
 from smm_async.tracking import PanelStats, Store, StoreError, Tracked, Tracker
 
 __all__ = ["app"]
 
-_FAILED: Final = 1
 _PAGE: Final = 1000
 _ORDERS: Final = (
     Column("panel"),
@@ -70,9 +70,12 @@ def add(
         stdin: Read ids from the standard input, too, any white space between them.
         journal: A journal through which orders were placed, to track them all.
     """
+    if not (orders or stdin or journal):
+        complain("Which orders? Say their ids, --stdin, or --journal PATH.")
+        return MISUSED
     if stdin and sys.stdin is None:
-        sys.stderr.write("There is no standard input to read ids from: it is closed.\n")
-        return _FAILED
+        complain("There is no standard input to read ids from: it is closed.")
+        return MISUSED
     given = [*orders, *(sys.stdin.read().split() if stdin else ())]
 
     async def run(place: Store) -> None:
@@ -161,14 +164,17 @@ def _with_store(url: str, call: Callable[[Store], object]) -> int:
             sys.stdout.flush()
         finally:
             place.close()
-    except (SettingsError, StoreError, ValueError, ImportError) as error:
-        sys.stderr.write(f"{error}\n")
-        return _FAILED
+    except (SettingsError, ValueError) as error:
+        complain(str(error))
+        return MISUSED
+    except (StoreError, ImportError) as error:
+        complain(str(error))
+        return FAILED
     except BrokenPipeError:
         # Nobody reads on, as behind `| head`. What is still to be written would fail once more when Python ends.
         with Path(os.devnull).open("wb") as nowhere:
             os.dup2(nowhere.fileno(), sys.stdout.fileno())
-        return _FAILED
+        return FAILED
     return 0
 
 

@@ -58,8 +58,20 @@ def test_input_that_is_closed_is_said(place, capsys, monkeypatch):
     """Orders cannot come from an input that is not there."""
     monkeypatch.setattr(sys, "stdin", None)
 
-    assert main(["track", "add", "alpha", "--stdin"]) == 1
+    assert main(["track", "add", "alpha", "--stdin"]) == 2
     assert capsys.readouterr().err == "There is no standard input to read ids from: it is closed.\n"
+
+
+def test_no_orders_to_track_are_asked_for(place, capsys):
+    """Whoever forgot the ids is told, and not that all went well; an input without any is one that is empty."""
+    assert main(["track", "add", "alpha"]) == 2
+    assert capsys.readouterr().err == "Which orders? Say their ids, --stdin, or --journal PATH.\n"
+
+
+def test_store_that_is_not_there_is_a_failure(capsys):
+    """The arguments are right, and the place is not."""
+    assert main(["track", "list", "--store", "sqlite:////nowhere/at/all.db"]) == 1
+    assert "cannot be used for now" in capsys.readouterr().err
 
 
 async def fill(journal):
@@ -194,13 +206,12 @@ def test_figures_are_shown(store, capsys):
         (["add", "alpha", "1,2"], "order id"),
         (["add", "", "1"], "name"),
         (["stats", "--store", "mysql://host"], "A store is"),
-        (["list", "--store", "sqlite:////nowhere/at/all.db"], "cannot be used for now"),
         (["add", "alpha", "--journal", "/nowhere/orders.db"], "There is no journal /nowhere/orders.db."),
         (["add", "alpha", "--journal", "/"], "Journal('/') cannot be read: unable to open database file. Look at"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_what_cannot_work_is_said_in_one_line(arguments, words, place, capsys):
-    """A wrong argument ends with exit code 1 and a sentence."""
-    assert main(["track", *arguments]) == 1
+    """A wrong argument ends with the exit code of all commands for it, and a sentence."""
+    assert main(["track", *arguments]) == 2
     assert words in capsys.readouterr().err
