@@ -19,7 +19,7 @@ import smm_async as smm
 from smm_async._bounds import check_seconds
 from smm_async._cli_output import TABLE, Column, Output, Writer, complain
 from smm_async._cli_panel import DEFAULTS, Connection, SettingsError, journal_path
-from smm_async._cli_run import DONE, FAILED, MISUSED, UNKNOWN, run
+from smm_async._cli_run import DONE, MISUSED, UNKNOWN, run
 from smm_async.journal import Entry, EntryState, Journal
 
 __all__ = ["app", "command_for", "existing_journal", "reading"]
@@ -130,9 +130,8 @@ def settle_(
         try:
             with reading(book, errors=_BROKEN):
                 entry = await book.settle(ref, order=order, placed=False if not_placed else None)
-        except LookupError as error:
-            complain(str(error.args[0]))
-            return FAILED
+        except LookupError:
+            raise _no_order(ref, command_for(journal, Connection(panel=panel))) from None
         except ValueError as error:
             complain(str(error))
             return MISUSED
@@ -145,12 +144,18 @@ def settle_(
 def command_for(journal: Path | None, connection: Connection) -> Callable[..., str]:
     """Return what makes a command line to copy, `smm-async journal ...`, about the same journal and panel."""
     options = {"--journal": journal, "--panel": connection.panel, "--url": connection.url}
-    told = [word for name, value in options.items() if value is not None for word in (name, str(value))]
+    told = {name: str(value) for name, value in options.items() if value is not None}
 
     def make(*words: str) -> str:
-        return shlex.join(["smm-async", "journal", *words, *told])
+        # The others look into the journal alone, and take no address.
+        taken = [(name, value) for name, value in told.items() if name != "--url" or words[0] == "reconcile"]
+        return shlex.join(["smm-async", "journal", *words, *(word for option in taken for word in option)])
 
     return make
+
+
+def _no_order(ref: str, command: Callable[..., str]) -> SettingsError:
+    return SettingsError(f"There is no order under ref {ref!r}: see what there is with {command('list', '--all')}")
 
 
 @contextmanager
@@ -245,10 +250,7 @@ class _Search:
                 return [entry.ref for entry in await self.journal.unknown()]
             missing = [ref for ref in self.refs if await self.journal.get(ref) is None]
         if missing:
-            message = (
-                f"There is no order under ref {missing[0]!r}: see what there is with {self.command('list', '--all')}"
-            )
-            raise SettingsError(message)
+            raise _no_order(missing[0], self.command)
         return self.refs
 
     async def _look(self, client: smm.Client, ref: str) -> smm.Reconciliation:

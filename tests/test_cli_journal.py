@@ -9,7 +9,7 @@ import pytest
 from smm_async.cli import main
 from smm_async.journal import Journal
 from smm_async.testing import Fault
-from tests.commands import json_lines, panel, settings
+from tests.commands import URL, json_lines, panel, settings
 from tests.test_cli_add import ORDER, added
 
 __all__ = ["panel", "settings"]
@@ -63,6 +63,20 @@ def test_lost_order_names_the_next_command_until_it_is_settled(panel, lose, jour
     assert main([*ORDER, "--ref", "r 1", "--yes", "--journal", str(journal)]) == 0
     assert capsys.readouterr().out == "251\n"
     assert [request.action for request in panel.requests if request.action in WRITES] == writes == ["add"]
+
+
+def test_commands_to_copy_run_where_an_address_was_given(panel, lose, settings, capsys):
+    """The address goes to the command that asks the panel, and not to those that look into the journal alone."""
+    settings.delenv("SMM_URL")
+    said = lose("r-1", "--url", URL)
+    assert command_in(said) == ["journal", "reconcile", "r-1", "--url", URL]
+
+    assert main([*command_in(said), "--settle", "0"]) == 0
+    settle = command_in(capsys.readouterr().err)
+    assert main([word.replace("NUMBER", "251") for word in settle]) == 0
+
+    assert main(["journal", "reconcile", "r-9", "--url", URL]) == 2
+    assert main(command_in(capsys.readouterr().err)) == 0
 
 
 def test_order_that_was_not_placed_may_be_placed_again(panel, lose, capsys):
@@ -180,7 +194,7 @@ def test_list_of_nothing_says_so(lose, capsys):
         (["settle", "r-1", "--order", "7", "--not-placed"], 2, "Say either"),
         (["settle", "r-1", "--order", "7 8"], 2, "'7 8' is no order id"),
         (["settle", "r-0", "--order", "7"], 2, "is not open, but placed"),
-        (["settle", "r-9", "--order", "7"], 1, "There is no order under ref 'r-9'."),
+        (["settle", "r-9", "--order", "7"], 2, "no order under ref 'r-9': see what there is with smm-async journal list --all"),
         (["reconcile", "r-1", "r-9"], 2, "no order under ref 'r-9': see what there is with smm-async journal list --all"),
         (["reconcile", "--settle", "inf"], 2, "--settle"),
         (["reconcile", "--neighbours", "1001"], 2, "--neighbours"),
