@@ -64,10 +64,11 @@ def watch(
         return MISUSED
 
     async def work(client: smm.Client) -> int:
-        changes = client.watch([id_ async for id_ in ids.read()], poll=poll, lag=lag)
+        watched = dict.fromkeys([id_ async for id_ in ids.read()])
+        changes = client.watch(watched, poll=poll, lag=lag)
         if not output.is_table:
             return await _write_rows(changes, output)
-        return await (_show_live(changes) if make_console().is_terminal else _write_lines(changes))
+        return await (_show_live(changes, len(watched)) if make_console().is_terminal else _write_lines(changes))
 
     return run(connection, work)
 
@@ -100,8 +101,8 @@ def _line(change: smm.Change[str]) -> str:
     return ", ".join([f"{change.order}: {before}{after.status}", *details])
 
 
-async def _show_live(changes: smm.Watch[str]) -> int:
-    board = _Board()
+async def _show_live(changes: smm.Watch[str], count: int) -> int:
+    board = _Board(count)
     with board.live:
         error = await _follow(changes, board)
         board.show()
@@ -128,12 +129,13 @@ async def _follow(changes: smm.Watch[str], board: _Board) -> smm.SmmError | None
 class _Board:
     """The last change of each order, in as many lines as the terminal has; drawn when it is told to."""
 
-    def __init__(self) -> None:
+    def __init__(self, count: int) -> None:
+        self._count = count
         self._console = make_console()
         self.live = Live(console=self._console, auto_refresh=False)
         self.changes = dict[str, smm.Change[str]]()
         self.is_over = False
-        self._is_stale = False
+        self._is_stale = True
 
     def note(self, change: smm.Change[str]) -> None:
         """Take in one change; the orders that changed last are shown, where not all can be."""
@@ -154,7 +156,9 @@ class _Board:
         room = max(1, self._console.height - _LINES_AROUND)
         rows = [status_row(order, change.after) for order, change in list(self.changes.items())[-room:]]
         words = Counter(row["status"] or "not found" for row in map(_last_row, self.changes.values()))
-        counts = ", ".join(f"{count:,} {word}" for word, count in words.most_common())
+        silent = self._count - len(self.changes)
+        kinds = [*words.most_common(), *([("not seen yet", silent)] if silent else [])]
+        counts = ", ".join(f"{count:,} {word}" for word, count in kinds)
         self.live.update(
             RichGroup(make_table(STATUS_COLUMNS, rows, width=self._console.width), Text(shown(counts))), refresh=True
         )

@@ -380,6 +380,17 @@ def test_watch_is_live_on_a_terminal(panel, monkeypatch):
     assert max(len(line) for line in shown.replace("\x1b", "\n").splitlines()) <= 60 + len("[2K")
 
 
+def test_watch_counts_what_the_panel_has_not_told_of(panel, monkeypatch):
+    """An order that may be known later is not in the table, but somebody waits for it, and sees that."""
+    screen = open_terminal(monkeypatch)
+    monkeypatch.setattr(_cli_watch, "_REDRAW_SECONDS", 0.001)
+
+    assert main(["watch", "1", "999", "999", "--shortest", "0.01", "--longest", "0.01", "--lag", "0.1"]) == 1
+    shown = screen.getvalue()
+    assert shown.index("2 not seen yet") < shown.index("1 Completed, 1 not seen yet")
+    assert "1 Completed, 1 not found" in shown.rpartition("yet")[2]
+
+
 def test_watch_that_fails_says_why(panel, capsys, monkeypatch):
     """An error that concerns all ends the table, and is said below it."""
     open_terminal(monkeypatch)
