@@ -143,7 +143,9 @@ def journal_path(given: Path | None, connection: Connection) -> Path | None:
         SettingsError: there is no such panel, or no such user's home.
     """
     found = None if given else _look_for(connection)
-    told = given or (found and found.profile.get("journal")) or os.environ.get("SMM_JOURNAL")
+    if found and (own := found.profile.get("journal")):
+        return _beside_profiles(own)
+    told = given or os.environ.get("SMM_JOURNAL")
     return _at_home(told) if told else None
 
 
@@ -262,7 +264,7 @@ def _key_in(name: str | None, profile: Mapping[str, Any]) -> str:
     if "key" in profile:
         return str(profile["key"])
     if "key_file" in profile:
-        path = _at_home(profile["key_file"])
+        path = _beside_profiles(profile["key_file"])
         _check_private(path)
         return _read_text(path).strip()
     variable = profile["key_env"]
@@ -275,6 +277,11 @@ def _key_in(name: str | None, profile: Mapping[str, Any]) -> str:
 def _profiles_path() -> Path:
     told = os.environ.get(_PROFILES)
     return _at_home(told) if told else user_config_path("smm-async", appauthor=False) / "profiles.toml"
+
+
+def _beside_profiles(path: str) -> Path:
+    # Whatever folder a command is run in: the same ref in another journal would be another order.
+    return _profiles_path().absolute().parent / _at_home(path)
 
 
 def _at_home(path: str | Path) -> Path:

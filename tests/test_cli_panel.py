@@ -262,3 +262,13 @@ def test_journal_of_a_profile_comes_before_the_environment(profiles, settings, t
     assert journal_path(Path("/given.db"), gamma) == Path("/given.db")
     assert journal_path(None, gamma) == Path("/of/gamma.db")
     assert journal_path(None, Connection(panel="alpha")) == Path("/of/all.db")
+
+
+def test_files_of_a_profile_do_not_depend_on_the_folder_one_stands_in(profiles, settings, tmp_path):
+    """A journal that is another one in another folder would let the same ref be placed once more."""
+    text = profiles.read_text().replace(f'"{tmp_path.as_posix()}/beta.key"', '"../beta.key"\njournal = "beta.db"')
+    profiles.write_text(text)
+    settings.chdir(tmp_path)
+
+    assert journal_path(None, Connection(panel="beta-2")) == profiles.parent / "beta.db"
+    assert found(panel="beta-2")[1] == "key-of-beta"
