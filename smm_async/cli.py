@@ -120,7 +120,7 @@ def _drop_broken(*streams: TextIO) -> None:
 
 
 def _make_app() -> App:
-    from cyclopts import App  # noqa: PLC0415  as above
+    from cyclopts import App, Parameter  # noqa: PLC0415  as above
 
     from smm_async import __version__  # noqa: PLC0415  as below
 
@@ -130,10 +130,16 @@ def _make_app() -> App:
         version=__version__,
         result_action="return_value",
         suppress_keyboard_interrupt=False,
+        default_parameter=Parameter(show_default=_shown_default),
     )
     _add_commands(app)
     app.register_install_completion_command(help="Install completion for your shell.")  # pyright: ignore[reportUnknownMemberType]
     return app
+
+
+def _shown_default(value: object) -> str | None:
+    """Return a default as the help shows it; a switch that is off and a text or list that is empty say nothing."""
+    return None if value is None or value is False or value in ("", ()) else str(value)
 
 
 def _add_commands(app: App) -> None:

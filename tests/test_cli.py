@@ -1,6 +1,7 @@
 """The command line: what it answers, on which stream, and with which exit code."""
 
 import io
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -40,6 +41,17 @@ def raiser(error):
 def run_python(*arguments):
     """Run a new interpreter to its end and return what it left."""
     return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.mark.parametrize("words", ["services", "add", "watch", "panel serve", "track add"])
+def test_help_names_no_default_that_says_nothing(words, capsys, monkeypatch):
+    """A switch that is off, a text that is empty and a list without anything are no defaults to read about."""
+    monkeypatch.setenv("COLUMNS", "200")
+    assert main([*words.split(), "--help"]) == 0
+
+    shown = set(re.findall(r"\[default: (.*?)\]", capsys.readouterr().out))
+    assert shown & {"False", "None", '""', "()"} == set()
+    assert words != "panel serve" or shown == {"standard", "0", "127.0.0.1", "10.0"}
 
 
 def test_main_without_arguments_shows_the_commands(capsys):
