@@ -34,6 +34,17 @@ def read_id(value: int | str, what: str = "order") -> str:
     return _read_unusual_id(value, what)
 
 
+def check_many(ids: object) -> None:
+    """Check that something may be several ids: ``"23501"`` is iterable, too, and yields the ids 2, 3, 5, 0 and 1.
+
+    Raises:
+        ValueError: It is a text or bytes.
+    """
+    if isinstance(ids, (str, bytes, bytearray, memoryview)):
+        msg = f"{shown(ids)} is not a list of ids, and its parts are not the ids that are meant: put it into a list."
+        raise ValueError(msg)  # noqa: TRY004  as for a value that is no id
+
+
 def read_text(value: object, field: str) -> str:
     """Return the text of a field, which a form can carry unchanged: no NUL, no half of a surrogate pair.
 

@@ -14,7 +14,7 @@ import anyio.lowlevel
 import attrs
 
 from smm_async._bounds import check_seconds
-from smm_async._ids import read_id
+from smm_async._ids import check_many, read_id
 from smm_async._poll import Poll
 from smm_async._schedule import Outcome, Schedule, Turn
 from smm_async.errors import (
@@ -75,6 +75,7 @@ class Watch(Generic[Id]):
     ) -> None:
         """Do nothing yet; see `Client.watch()`. ``batch`` tells how many ids one request may hold."""
         check_seconds("lag", lag, least=0.0)
+        check_many(orders)
         ids = list(dict.fromkeys(orders))
         for order in ids:
             read_id(order)

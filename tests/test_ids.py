@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smm_async._ids import read_id, read_text, shown
+from smm_async._ids import check_many, read_id, read_text, shown
 
 ALPHABET = string.ascii_letters + string.digits + "_.-"
 
@@ -117,3 +117,18 @@ def test_shown_in_a_message(value, expected):
     """A message shows any value in at most 80 printable characters."""
     assert shown(value) == expected
     assert len(shown(value)) <= 80
+
+
+@pytest.mark.parametrize(
+    "ids", ["23501", Word.FIRST, b"23501", bytearray(b"1")], ids=["text", "enum", "bytes", "bytearray"]
+)
+def test_one_id_is_not_several(ids):
+    """The characters of a text, and the bytes of bytes, would be ids of other orders."""
+    with pytest.raises(ValueError, match="not a list of ids"):
+        check_many(ids)
+
+
+@pytest.mark.parametrize("ids", [[], ["23501"], (1,), {1: 2}, range(3), iter("12")])
+def test_several_ids_are_any_iterable(ids):
+    """Whatever else yields ids is left to be read."""
+    check_many(ids)

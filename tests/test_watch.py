@@ -136,6 +136,13 @@ async def test_bad_id_is_refused_at_once(bad):
             await client.wait(bad[0])
 
 
+async def test_one_id_in_the_place_of_several_is_refused():
+    """The orders 2, 3, 5, 0 and 1 are not what is meant by a text of these digits."""
+    async with client_of(SimulatedPanel()) as client:
+        with pytest.raises(ValueError, match="'23501' is not a list of ids"):
+            client.watch("23501")
+
+
 @pytest.mark.parametrize("lag", [-1, float("inf"), None])
 async def test_bad_lag_is_refused_at_once(lag):
     """So is a lag that is no number of seconds."""
