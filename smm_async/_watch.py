@@ -127,7 +127,7 @@ class Watch(Generic[Id]):
         if turns and self._schedule.setbacks > 1:
             pause = self._schedule.next_at - now
             names = sorted({type(result).__name__ for result in results if isinstance(result, SmmError)})
-            _LOG.warning("Watched orders are not asked for in %.0f seconds: %s.", pause, ", ".join(names))
+            _LOG.warning("Watched orders are not asked for in the next %.0f seconds: %s.", pause, ", ".join(names))
 
     def _outcome(self, turn: Turn[Id], result: OrderStatus | SmmError, now: float) -> Outcome:
         """Return what one lookup has come to, and keep the change, if it is one."""

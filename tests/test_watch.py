@@ -374,7 +374,7 @@ async def test_outage_is_waited_out(caplog):
     assert len(asked_in_outage) < 15
     assert asked_in_outage[1:] == [1] * (len(asked_in_outage) - 1)
     assert len(asked_after) == 300
-    assert all("not asked for in" in record.message for record in caplog.records)
+    assert all("not asked for in the next" in record.message for record in caplog.records)
     assert "BadReplyError" in caplog.text
 
 
