@@ -52,6 +52,7 @@ def test_demo_counts_requests(backend, orders, capfd):
     }
 
 
+@pytest.mark.thorough
 @BACKENDS
 def test_demo_of_ten_thousand_orders_sends_a_hundred_requests(backend, start_demo):
     """By default ten thousand lookups become exactly a hundred requests, on both loops."""

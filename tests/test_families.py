@@ -75,7 +75,7 @@ def test_family_of_refill_answers(family):
     check_family(family, "refill_status", RefillStatus)
 
 
-@settings(deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(families(), st.sampled_from([201, 400, 404, 422, 500, 503]))
 def test_family_of_answers_with_other_http_statuses(family, status_code):
     """The HTTP status changes nothing about rows that are there."""

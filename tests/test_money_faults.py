@@ -19,6 +19,8 @@ pytestmark = pytest.mark.thorough
 
 VALUE, UNKNOWN, NOT_SENT = str, smm.OutcomeUnknownError, smm.NotSentError
 MAKERS = {"own": None, "httpx": httpx.AsyncHTTPTransport, "httpx2": httpx2.AsyncHTTPTransport}
+# Trusts nobody. To read the system's certificates each time would take longer than the rest of a test.
+STRICT = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 every_library = pytest.mark.parametrize("library", MAKERS)
 WRITES = {
     "add": lambda client: client.add(ORDER),
@@ -41,7 +43,7 @@ def anyio_backend(request):
     return request.param
 
 
-def client_of(server_url, library, *, tls=True, **kwargs):
+def client_of(server_url, library, *, tls=STRICT, **kwargs):
     """Return a client with a transport of its own, or one by a library, which trusts what ``tls`` says."""
     make = MAKERS[library]
     return smm.Client(server_url, key=KEY, transport=None if make is None else make(verify=tls), **kwargs)

@@ -133,7 +133,7 @@ def test_only_the_transport_imports_httpx():
 
 def test_core_needs_its_dependencies_only():
     """The core and the simulated panel import what is installed with them, and the standard library."""
-    known = sys.stdlib_module_names | {"anyio", "attrs", "cattrs", "httpx", "trio"}
+    known = sys.stdlib_module_names | {"anyio", "attrs", "cattrs", "httpx", "trio", "outcome"}
     surplus = {part: OUTER[part] - known for part in CORE | SIMULATION if OUTER[part] - known}
 
     assert surplus == {}
