@@ -15,7 +15,7 @@ from smm_async import _wire, _writes
 from smm_async._bounds import check_seconds, check_whole
 from smm_async._exchange import Exchange
 from smm_async._hooks import check_hook
-from smm_async._ids import read_id, read_text, shown
+from smm_async._ids import check_many, read_id, read_text, shown
 from smm_async._limits import Limiter, RateLimit
 from smm_async._poll import LAG, Poll
 from smm_async._reconcile import Reconciliation, reconcile
@@ -201,7 +201,7 @@ class Client:
 
         Raises:
             InvalidKeyError, AccountError, ClosedError: nobody would be answered.
-            ValueError: what cannot be an order id.
+            ValueError: what cannot be an order id; one text in place of many ids.
         """
         return await self._look_up_all("status", orders)
 
@@ -228,7 +228,8 @@ class Client:
             InvalidKeyError, AccountError, RateLimitedError, MaintenanceError, ClosedError: nobody would be answered.
                 Raised once, when every id that was taken has been yielded: those not asked for with this error, too.
                 (An async iterable that is being read at that moment may give one more, which is left.)
-            ValueError: what cannot be an order id, when everything before it has been yielded.
+            ValueError: one text in place of many ids, at once; what cannot be an order id, when everything before it has
+                been yielded.
             Exception: what ``orders`` raised, when everything before it has been yielded.
             RuntimeError: it was read after it was left, or by two tasks at once.
         """
@@ -249,7 +250,7 @@ class Client:
 
         Raises:
             UnsupportedActionError: the panel documents no such action.
-            ValueError: what cannot be an order id, or a number out of bounds.
+            ValueError: what cannot be an order id, one text in place of many ids, or a number out of bounds.
         """
         lookups, sleep_until = self._exchange.lookups("status"), self._exchange.host.sleep_until
         return Watch(
@@ -418,7 +419,7 @@ class Client:
 
         Raises:
             InvalidKeyError, AccountError, ClosedError: nobody would be answered.
-            ValueError: what cannot be an order id.
+            ValueError: what cannot be an order id; one text in place of many ids.
         """
         return await self._write_all("refill", orders)
 
@@ -444,6 +445,7 @@ class Client:
             raise
 
     async def _look_up_all(self, action: str, ids: Iterable[Id]) -> dict[Id, Any]:
+        check_many(ids)
         own_ids = list(ids)
         wire_ids = [read_id(own) for own in own_ids]
         found = await self._exchange.lookups(action).get_many(wire_ids)
@@ -452,6 +454,7 @@ class Client:
     def _stream(
         self, action: str, ids: Iterable[Any] | AsyncIterable[Any]
     ) -> AbstractAsyncContextManager[AsyncIterator[tuple[Any, Any]]]:
+        check_many(ids)
         note_error = functools.partial(_note_error, action)
         return self._exchange.lookups(action).stream(ids, _key_of=read_id, _note_error=note_error)
 
@@ -503,6 +506,7 @@ class Client:
         return found
 
     async def _write_all(self, action: str, ids: Iterable[Id]) -> dict[Id, Any]:
+        check_many(ids)
         wire_ids = {own: read_id(own) for own in ids}
         found = await self._each(action, list(dict.fromkeys(wire_ids.values())))
         if found and all(isinstance(result, (InvalidKeyError, AccountError, ClosedError)) for result in found.values()):

@@ -35,14 +35,14 @@ def read_id(value: int | str, what: str = "order") -> str:
 
 
 def check_many(ids: object) -> None:
-    """Check that something may be several ids: ``"23501"`` is iterable, too, and yields the ids 2, 3, 5, 0 and 1.
+    """Check that what should be many ids is not one text, each character of which would be an id of its own.
 
     Raises:
-        ValueError: It is a text or bytes.
+        ValueError: it is one.
     """
     if isinstance(ids, (str, bytes, bytearray, memoryview)):
-        msg = f"{shown(ids)} is not a list of ids, and its parts are not the ids that are meant: put it into a list."
-        raise ValueError(msg)  # noqa: TRY004  as for a value that is no id
+        msg = f"Ids are a list, or something else of many: put one id in a list, as [{shown(ids)}]."
+        raise ValueError(msg)  # noqa: TRY004  as for all that is no id
 
 
 def read_text(value: object, field: str) -> str:

@@ -8,7 +8,7 @@ from typing import Final
 
 from smm_async._asking import Client
 from smm_async._bounds import check_seconds
-from smm_async._ids import read_id
+from smm_async._ids import check_many, read_id
 
 __all__ = ["check_client", "check_panel", "read_orders", "read_paces"]
 
@@ -33,9 +33,7 @@ def read_orders(orders: Iterable[int | str]) -> list[str]:
     Raises:
         ValueError: one is none; or they are one text, each character of which would be an order.
     """
-    if isinstance(orders, (str, bytes)):
-        message = f"Orders are a list, or something else of many: put one order in a list, as [{orders!r:.80}]."
-        raise ValueError(message)  # noqa: TRY004  as for all that is no order
+    check_many(orders)
     return [read_id(order) for order in orders]
 
 

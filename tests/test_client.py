@@ -328,6 +328,27 @@ async def test_a_bad_id_is_refused_before_any_request(client, panel, bad):
     assert panel.requests == []
 
 
+@pytest.mark.parametrize("text", ["23501", b"23501", ""], ids=["text", "bytes", "nothing"])
+async def test_one_text_is_not_the_ids_that_its_characters_name(client, panel, text):
+    """Whoever forgets the brackets is told, before orders of somebody else are asked for, or cancelled."""
+    plural = (client.statuses, client.refills, client.refill_statuses, client.cancels, client.product_order_statuses)
+    at_once = (
+        client.stream_statuses,
+        client.stream_refill_statuses,
+        client.stream_product_order_statuses,
+        client.watch,
+    )
+
+    for call in plural:
+        with pytest.raises(ValueError, match="one id in a list"):
+            await call(text)
+    for call in at_once:
+        with pytest.raises(ValueError, match="one id in a list"):
+            call(text)
+
+    assert panel.requests == []
+
+
 @pytest.mark.parametrize(
     ("panel", "settings", "complaint"),
     [

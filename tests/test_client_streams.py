@@ -77,7 +77,7 @@ async def test_stream_with_a_wrong_key_in_the_rows():
     pairs = []
     transport = httpx.MockTransport(answer)
     async with smm.Client("https://panel.example/api/v2", key=KEY, transport=transport, max_in_flight=1) as client:
-        async with client.stream_statuses("1234") as results:
+        async with client.stream_statuses(list("1234")) as results:
             with pytest.raises(smm.InvalidKeyError) as caught:
                 await extend(pairs, results)
             assert [pair async for pair in results] == []

@@ -99,7 +99,7 @@ async def test_panel_without_a_client_here_is_refused():
 async def test_one_text_is_not_the_orders_that_its_characters_name():
     """Whoever forgets the brackets is told, before five orders of somebody else are tracked."""
     async with scene() as at:
-        with pytest.raises(ValueError, match="one order in a list"):
+        with pytest.raises(ValueError, match="one id in a list"):
             await at.tracker.add("alpha", "23501")
 
         assert await at.tracker.stats() == []
