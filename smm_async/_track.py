@@ -1,4 +1,4 @@
-"""What `smm-async track` does: add orders to a store, list and export them, and show figures."""
+"""What `smm-async track` does: add orders to a store, list, export, reopen and forget them, and show figures."""
 
 from __future__ import annotations
 
@@ -16,16 +16,19 @@ import anyio
 from cyclopts import App, Parameter
 from cyclopts.validators import Number
 
+from smm_async._cli_ids import Ids
 from smm_async._cli_journal import existing_journal, reading
 from smm_async._cli_output import TABLE, Column, Output, Writer, complain
 from smm_async._cli_panel import SettingsError
 from smm_async._cli_run import FAILED, MISUSED
-from smm_async._store_urls import store_at
+from smm_async._store_urls import existing_store_at, store_at
 from smm_async.tracking import PanelStats, Store, StoreError, Tracked, Tracker
 
 __all__ = ["app"]
 
 _PAGE: Final = 1000
+_DAY: Final = 86_400.0
+_MOST_DAYS: Final = 36_500
 _ORDERS: Final = (
     Column("panel"),
     Column("order"),
@@ -84,7 +87,7 @@ def add(
             added += 0 if journal is None else await _add_placed(tracker, panel, journal)
         sys.stdout.write(f"{added} added\n")
 
-    return _with_store(store, lambda place: anyio.run(run, place))
+    return _with_store(lambda: store_at(store), lambda place: anyio.run(run, place))
 
 
 @app.command(name="list")
@@ -114,7 +117,7 @@ def list_(
         if not count:
             complain("No such order is in this store.")
 
-    return _with_store(store, show)
+    return _with_store(lambda: existing_store_at(store), show)
 
 
 @app.command
@@ -131,7 +134,7 @@ def export(*, store: StoreUrl, panel: str | None = None, which: Which = "all") -
         for tracked in _orders(place, panel, which, _PAGE):
             sys.stdout.write(f"{json.dumps(_plain(tracked))}\n")
 
-    return _with_store(store, write)
+    return _with_store(lambda: existing_store_at(store), write)
 
 
 @app.command
@@ -151,16 +154,63 @@ def stats(*, store: StoreUrl, as_json: Annotated[bool, Parameter(name="--json", 
         if not rows:
             complain("Nothing is tracked in this store.")
 
-    return _with_store(store, show)
+    return _with_store(lambda: existing_store_at(store), show)
 
 
-def _with_store(url: str, call: Callable[[Store], object]) -> int:
+@app.command
+def prune(
+    *,
+    store: StoreUrl,
+    days: Annotated[float, Parameter(validator=Number(gte=0, lte=_MOST_DAYS))],
+    events: Annotated[bool, Parameter(negative="")] = False,
+) -> int:
+    """Forget orders that ended long ago and whose events were acknowledged, but for their numbers: once a day.
+
+    Args:
+        store: Where the orders are: sqlite:///orders.db or postgresql://user@host/database.
+        days: Since they ended.
+        events: Forget them even if nobody has acknowledged their events: where all workers have --on-record.
+    """
+
+    def forget(place: Store) -> None:
+        sys.stdout.write(f"{place.prune(days * _DAY, events=events)} forgotten\n")
+
+    return _with_store(lambda: existing_store_at(store), forget)
+
+
+@app.command
+def reopen(panel: str, *orders: str, store: StoreUrl) -> int:
+    """Track orders that have ended again, as after a refill. The exit code is 1 if one of them has not ended.
+
+    Args:
+        panel: The name of their panel, as workers have it.
+        orders: Their ids.
+        store: Where the orders are: sqlite:///orders.db or postgresql://user@host/database.
+    """
+
+    def reopen_all(place: Store) -> int:
+        reopened = [place.reopen(panel, order) for order in ids]
+        sys.stdout.write(f"{sum(reopened)} reopened\n")
+        for order, is_open in zip(ids, reopened, strict=True):
+            if not is_open:
+                complain(f"Order {order} of panel {panel!r} has not ended, or is not tracked.")
+        return 0 if all(reopened) else FAILED
+
+    try:
+        ids = Ids(orders, None).given
+    except SettingsError as error:
+        complain(str(error))
+        return MISUSED
+    return _with_store(lambda: existing_store_at(store), reopen_all)
+
+
+def _with_store(find: Callable[[], Store], call: Callable[[Store], int | None]) -> int:
     """Call what needs an open store, and return the exit code."""
     try:
-        place = store_at(url)
+        place = find()
         place.open()
         try:
-            call(place)
+            code = call(place)
             sys.stdout.flush()
         finally:
             place.close()
@@ -175,7 +225,7 @@ def _with_store(url: str, call: Callable[[Store], object]) -> int:
         with Path(os.devnull).open("wb") as nowhere:
             os.dup2(nowhere.fileno(), sys.stdout.fileno())
         return FAILED
-    return 0
+    return code or 0
 
 
 async def _add_placed(tracker: Tracker, panel: str, path: Path) -> int:

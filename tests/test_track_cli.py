@@ -23,6 +23,11 @@ def place(tmp_path, monkeypatch):
     return url
 
 
+def ended(row):
+    """Return the news that an order has ended."""
+    return News(row.id, row.claim, row.version, 0.0, status="Completed", state="Completed", end=EndKind.ENDED)
+
+
 @pytest.fixture
 def store(place):
     """An open store with orders 1 to 3, of which the first has ended, and the second is known."""
@@ -31,7 +36,7 @@ def store(place):
     store.add("alpha", ["1", "2", "3"])
     rows = store.claim("alpha", limit=9, batch=9, lease=60, ahead=0, horizon=60).rows
     one, two = (row for row in rows if row.order in {"1", "2"})
-    end = News(one.id, one.claim, 1, 0.0, status="Completed", state="Completed", end=EndKind.ENDED)
+    end = ended(one)
     heard = News(two.id, two.claim, 1, 9.0, status="In progress", state="In progress", charge=Decimal("0.50"))
     store.record([end, heard])
     yield store
@@ -165,6 +170,10 @@ def test_list_cuts_nothing(columns, titles, store, capsys, monkeypatch):
 
 def test_nothing_to_show_is_said(place, capsys):
     """An empty store is no silence, which looks like a fault."""
+    empty = SQLiteStore(place.removeprefix("sqlite:///"))
+    empty.open()
+    empty.close()
+
     assert main(["track", "list"]) == main(["track", "stats"]) == main(["track", "stats", "--json"]) == 0
     assert capsys.readouterr() == (
         "",
@@ -198,6 +207,48 @@ def test_figures_are_shown(store, capsys):
     row = json.loads(line)
     assert (row["open"], row["due"], row["ended"], row["events"]) == (2, 0, 1, 1)
     assert 90 < row["paused"] <= 100
+
+
+@pytest.mark.parametrize("command", ["list", "export", "stats", "prune --days 1", "reopen alpha 1"])
+def test_looking_into_a_store_makes_none(command, place, tmp_path, capsys):
+    """A mistyped address is said, and leaves no new and empty store behind."""
+    assert main(["track", *command.split()]) == 2
+
+    assert capsys.readouterr() == ("", f"There is no store {tmp_path}/orders.db.\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_orders_that_ended_long_ago_are_forgotten(store, capsys):
+    """Forgetting is a line in a crontab; what nobody has acknowledged stays, unless that is asked for."""
+    for options in (["--days", "0"], ["--days", "1", "--events"], ["--days", "0", "--events"]):
+        assert main(["track", "prune", *options]) == 0
+
+    assert capsys.readouterr().out == "0 forgotten\n0 forgotten\n1 forgotten\n"
+
+
+@pytest.mark.parametrize("days", ["-1", "nan", "inf"])
+def test_days_that_are_no_number_forget_nothing(days, store, capsys):
+    """What is not a number of days is wrong usage."""
+    assert main(["track", "prune", f"--days={days}", "--events"]) == 2
+    assert store.find("alpha", ["1"])
+
+
+def test_ended_orders_are_reopened(store, capsys):
+    """After a refill, an order is tracked again; which one cannot be is said."""
+    assert main(["track", "reopen", "alpha", "1", "2"]) == 1
+    assert capsys.readouterr() == ("1 reopened\n", "Order 2 of panel 'alpha' has not ended, or is not tracked.\n")
+    assert [tracked.version for tracked in store.find("alpha", ["1"])] == [2]
+
+    store.record([ended(row) for row in store.claim("alpha", limit=9, batch=9, lease=60, ahead=0, horizon=60).rows])
+    assert main(["track", "reopen", "alpha", "1"]) == 0
+    assert capsys.readouterr() == ("1 reopened\n", "")
+
+
+@pytest.mark.parametrize("ids", [[], ["1", "2,3"]], ids=["none", "comma"])
+def test_nothing_is_reopened_for_ids_that_are_none(ids, store, capsys):
+    """All ids are read before anything is written."""
+    assert main(["track", "reopen", "alpha", *ids]) == 2
+    assert [tracked.version for tracked in store.find("alpha", ["1"])] == [1]
 
 
 @pytest.mark.parametrize(

@@ -139,7 +139,7 @@ async def test_bad_id_is_refused_at_once(bad):
 async def test_one_id_in_the_place_of_several_is_refused():
     """The orders 2, 3, 5, 0 and 1 are not what is meant by a text of these digits."""
     async with client_of(SimulatedPanel()) as client:
-        with pytest.raises(ValueError, match="'23501' is not a list of ids"):
+        with pytest.raises(ValueError, match="put one id in a list"):
             client.watch("23501")
 
 
