@@ -233,15 +233,25 @@ class _Stats:
     tracker: Tracker
     rows: Sequence[PanelStats] = ()
     next_at: float = -math.inf
+    has_complained: bool = False
 
     async def read(self) -> Sequence[PanelStats]:
-        """Return the figures, new or not; none while the store is away."""
+        """Return the figures, new or not; none while the store is away, or refuses them."""
         began_at = anyio.current_time()
         if began_at >= self.next_at:
             try:
                 self.rows = await self.tracker.stats()
             except StoreAwayError:
                 self.rows = ()
+            except Exception as error:  # noqa: BLE001  such as a missing right: the work goes on without figures
+                self.rows = ()
+                self._complain(error)
             now = anyio.current_time()
             self.next_at = now + max(_STATS_SECONDS, (now - began_at) / _STATS_SHARE)
         return self.rows
+
+    def _complain(self, error: Exception) -> None:
+        """Log the first error: the next ones would be the same."""
+        if not self.has_complained:
+            _LOG.error("The store's figures cannot be read, and are not shown.", exc_info=error)
+        self.has_complained = True

@@ -318,6 +318,26 @@ async def test_figures_do_without_a_store_that_is_away(monkeypatch):
     assert await _worker._Stats(Tracker(SQLiteStore(), {})).read() == ()
 
 
+async def test_figures_that_are_refused_end_no_worker(monkeypatch, caplog):
+    """Whoever may not read the figures does without them, and is told so once; the claims live on."""
+
+    async def stats(self):
+        message = "permission denied"
+        raise RuntimeError(message)
+
+    monkeypatch.setattr(Tracker, "stats", stats)
+    source = _worker._Stats(Tracker(SQLiteStore(), {}), rows=STATS)
+    shown = []
+    for _ in range(2):
+        source.next_at = -math.inf
+        shown.append(await source.read())
+
+    assert shown == [(), ()]
+    assert [record.getMessage() for record in caplog.records] == [
+        "The store's figures cannot be read, and are not shown."
+    ]
+
+
 async def test_figures_are_read_for_a_small_share_of_the_time(monkeypatch):
     """What reads every order is not asked for again before it has paid, whatever asks."""
     asked = []
