@@ -57,7 +57,8 @@ class Connections:
 
     def close(self) -> None:
         """Lend no more, and disconnect; what is lent is disconnected when it is given back."""
-        self.is_open = False
+        with self._lock:
+            self.is_open = False
         self._drop_idle()
 
     def run(self, call: Callable[[psycopg.Connection[Any]], T]) -> T:
@@ -102,11 +103,15 @@ class Connections:
         if db.closed:
             # The others that were idle meanwhile are as dead, most likely.
             self._drop_idle()
-        elif self.is_open:
-            with self._lock:
-                self.idle.append(db)
-        else:
+        elif not self._keep(db):
             db.close()
+
+    def _keep(self, db: psycopg.Connection[Any]) -> bool:
+        # Looked at with the lock held: one that came in between, while they are closed, would stay connected for ever.
+        with self._lock:
+            if self.is_open:
+                self.idle.append(db)
+            return self.is_open
 
     def _connect(self) -> psycopg.Connection[Any]:
         import psycopg  # noqa: PLC0415  an extra

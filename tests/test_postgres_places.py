@@ -6,6 +6,7 @@ import attrs
 import pytest
 
 from smm_async import _store
+from smm_async._postgres_connections import Connections
 from smm_async._postgres_store import _LOCK
 from smm_async._store_urls import store_at
 from smm_async.tracking import EndKind, News, PostgresStore, StoreAwayError, StoreError
@@ -29,6 +30,32 @@ def test_server_that_is_not_there_is_away(postgres_url):
     """A database that cannot be reached may be there later; the message says what is wrong."""
     with pytest.raises(StoreAwayError, match="cannot be used for now"):
         PostgresStore("postgresql://127.0.0.1:1/orders?connect_timeout=2").open()
+
+
+class LateLock:
+    """In the place of a lock: whoever comes for it finds that another has just had it, and closed the connections."""
+
+    def __init__(self, connections):
+        self._connections = connections
+        self._lock = connections._lock
+
+    def __enter__(self):
+        self._connections._lock = self._lock
+        self._connections.close()
+        self._lock.acquire()
+
+    def __exit__(self, *_):
+        self._lock.release()
+
+
+def test_connection_given_back_while_they_are_closed_is_closed(postgres_url):
+    """What is given back between the end of lending and the closing of what is idle does not stay connected."""
+    connections = Connections(postgres_url, prepare=True)
+    connections.is_open = True
+    with connections.lend() as db:
+        connections._lock = LateLock(connections)
+
+    assert (db.closed, connections.idle) == (True, [])
 
 
 @pytest.fixture
