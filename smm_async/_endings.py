@@ -63,7 +63,8 @@ class Events(Sequence[Ended]):
 
     def __init__(self, events: Sequence[Ended], calls: Calls) -> None:
         self._events = events
-        self._ids = [event.id for event in events]
+        # In their order, and quick to search.
+        self._ids = dict.fromkeys(event.id for event in events)
         self._calls = calls
         self._done: set[int] = set()
 
@@ -90,7 +91,7 @@ class Events(Sequence[Ended]):
         """
         store, ids = self._calls.store, self._ids
         if exc_type is None:
-            await self._calls.run_shielded(store.ack, ids)
+            await self._calls.run_shielded(store.ack, list(ids))
             return
         # What has happened in the block matters more than that they come back only after the lease.
         with suppress(StoreError):

@@ -13,6 +13,7 @@ from smm_async.testing import SimulatedPanel
 from smm_async.tracking import (
     Claimed,
     EndKind,
+    Events,
     LookedUp,
     Paused,
     SQLiteStore,
@@ -581,6 +582,31 @@ async def test_events_that_are_done_do_not_come_again():
         async with await anext(at.tracker.ended()) as rest:
             assert [event.key for event in rest] == [events[1].key]
         assert (await at.tracker.stats())[0].events == 0
+
+
+class CountingId(int):
+    """The number of an event that counts how often any is compared."""
+
+    compared = 0
+
+    def __eq__(self, other):
+        type(self).compared += 1
+        return int(self) == int(other)
+
+    __hash__ = int.__hash__
+
+
+async def test_handling_many_events_compares_few():
+    """Saying of each of many events that it is done takes no search through all of them."""
+    CountingId.compared = 0
+    async with scene(Answering(default=DONE), orders=range(200)) as at:
+        await at.tracker.tend("alpha", seconds=60)
+        taken = at.store.take(200, 60.0)
+        events = Events([attrs.evolve(event, id=CountingId(event.id)) for event in taken], at.tracker._opened())
+        for event in events:
+            events.done(attrs.evolve(event, id=CountingId(event.id)))
+
+    assert 200 <= CountingId.compared < 2000
 
 
 async def test_consumer_outlives_a_store_that_is_away(monkeypatch):
