@@ -40,6 +40,7 @@ class Recorder:
         self._settings = settings
         self.troubles = 0
         """How many calls in a row have failed."""
+        self._is_stuck = False
 
     async def record(self, rows: Sequence[Due], news: Sequence[News]) -> dict[int, News]:
         """Write down news, each of the row in its place, and return what was accepted, by the orders' ids.
@@ -106,7 +107,7 @@ class Recorder:
                 if anyio.current_time() >= give_up_at:
                     return None
             else:
-                self.troubles = 0
+                self.troubles, self._is_stuck = 0, False
                 return result
             await anyio.sleep(self.backoff())
 
@@ -117,9 +118,21 @@ class Recorder:
         except Exception as error:  # noqa: BLE001  the lease does it, then
             self.note_trouble(error)
 
+    def note_claim(self) -> None:
+        """Forget that claims have failed, now that one has not; that something was not recorded, only recording mends."""
+        if not self._is_stuck:
+            self.troubles = 0
+
+    def note_failed_claim(self, error: Exception) -> None:
+        """Count, log and report that nothing could be claimed."""
+        was_stuck = self._is_stuck
+        self.note_trouble(error)
+        self._is_stuck = was_stuck
+
     def note_trouble(self, error: Exception) -> None:
-        """Count, log and report a failure."""
+        """Count, log and report that something was not recorded."""
         self.troubles += 1
+        self._is_stuck = True
         if isinstance(error, StoreAwayError):
             _LOG.warning("Panel %r: %s", self._name, error)
         else:

@@ -126,8 +126,9 @@ class Tending:
                 horizon=settings.horizon / 2,
             )
         except Exception as error:  # noqa: BLE001  a worker lives on, whatever the store says
-            self._recorder.note_trouble(error)
+            self._recorder.note_failed_claim(error)
             return None
+        self._recorder.note_claim()
         return claim
 
     def _batch(self) -> int:
