@@ -218,13 +218,19 @@ class SQLiteStore:
             raise
         return db
 
+    def _opened(self) -> sqlite3.Connection:
+        if self._db is not None and _is_closed(self._db):
+            # By what handles ends, which must not. What was in memory is gone.
+            self._db = None if self._path == _MEMORY else self._connect()
+        if self._db is None:
+            message = f"{self!r} is not open."
+            raise StoreError(message)
+        return self._db
+
     @contextmanager
     def _transaction(self, begin: str = "begin immediate") -> Generator[sqlite3.Connection, None, None]:
         with self._lock, _translated(self._path):
-            db = self._db
-            if db is None:
-                message = f"{self!r} is not open."
-                raise StoreError(message)
+            db = self._opened()
             # Who only reads says just "begin": it sees what was there then, and keeps nobody from writing.
             db.execute(begin)
             try:
@@ -293,11 +299,15 @@ def _forbid_ends_of_transactions(action: int, *_: object) -> int:
 
 
 def _is_in_transaction(db: sqlite3.Connection) -> bool:
+    return not _is_closed(db) and db.in_transaction
+
+
+def _is_closed(db: sqlite3.Connection) -> bool:
     try:
-        return db.in_transaction
+        _ = db.in_transaction
     except sqlite3.ProgrammingError:
-        # Closed by whoever it was lent to.
-        return False
+        return True
+    return False
 
 
 def _check_tables(db: sqlite3.Connection, path: str) -> None:

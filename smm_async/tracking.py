@@ -105,7 +105,8 @@ class Tracker:
         """Check the arguments; nothing is opened yet.
 
         Args:
-            store: where the orders are.
+            store: where the orders are. It is opened and closed with the tracker: an object for this one alone, though any
+                number may be for the same file or database.
             clients: a client for each panel to be looked up here, by the name that its orders are added under. A name
                 stands for one panel and one key, everywhere and for ever. It may be empty, for a process that only
                 adds orders or takes events.

@@ -5,7 +5,7 @@ from contextlib import suppress
 
 import pytest
 
-from smm_async.tracking import EndKind, News, OnRecordError, PostgresStore, SQLiteStore, StoreAwayError
+from smm_async.tracking import EndKind, News, OnRecordError, PostgresStore, SQLiteStore, StoreAwayError, StoreError
 from tests.databases import postgres_schema, postgres_url  # noqa: F401  fixtures
 
 
@@ -77,6 +77,33 @@ def test_connection_that_is_closed_is_said_on_sqlite():
     with pytest.raises(OnRecordError, match="must not commit, roll back or close"):
         store.record([end_of(store)])
     store.close()
+
+
+def test_file_whose_connection_was_closed_is_opened_again(tmp_path):
+    """One mistake of who handles ends does not end the store: nothing was recorded, and it goes on."""
+    store = SQLiteStore(tmp_path / "orders.db", on_record=lambda db, ended: db.close())
+    store.open()
+    store.add("alpha", ["1"])
+    end = end_of(store)
+    with pytest.raises(OnRecordError):
+        store.record([end])
+
+    store._on_record = None
+    assert store.find("alpha", ["1"])[0].ended_at is None
+    assert store.record([end]) == {end.id}
+    store.close()
+
+
+def test_memory_whose_connection_was_closed_is_said():
+    """What was in memory is gone, which is not taken for a store without orders."""
+    store = SQLiteStore(on_record=lambda db, ended: db.close())
+    store.open()
+    store.add("alpha", ["1"])
+    with pytest.raises(OnRecordError):
+        store.record([end_of(store)])
+
+    with pytest.raises(StoreError, match="is not open"):
+        store.stats()
 
 
 def rows_as_mappings(connection, ended):
