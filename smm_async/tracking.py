@@ -161,14 +161,14 @@ class Tracker:
         self._wakeup = Wakeup()
 
     async def __aenter__(self) -> Self:
-        """Open the store.
+        """Open the store; cancelled, close it again.
 
         Raises:
             StoreAwayError: it cannot be reached.
             StoreError: it is no store, or one of another version.
         """
         calls = Calls(self._store, anyio.CapacityLimiter(_THREADS))
-        await calls.run(self._store.open)
+        await self._open(calls)
         self._calls = calls
         self._tendings = {
             name: Tending(name, client, calls, self._settings, self._paces[name])
@@ -191,6 +191,24 @@ class Tracker:
             consumer.close()
         self._wakeup.tell()
         await calls.run_shielded(self._store.close)
+
+    async def _open(self, calls: Calls) -> None:
+        failures: list[Exception] = []
+        try:
+            async with anyio.create_task_group() as group:
+                # Not here: what asyncio itself cancels, as its timeouts do, would leave what a thread has just opened.
+                group.start_soon(self._open_into, calls, failures)
+        except anyio.get_cancelled_exc_class():
+            await calls.run_shielded(self._store.close)
+            raise
+        if failures:
+            raise failures[0]
+
+    async def _open_into(self, calls: Calls, failures: list[Exception]) -> None:
+        try:
+            await calls.run(self._store.open)
+        except Exception as error:  # noqa: BLE001  out of the group it would come in a group
+            failures.append(error)
 
     async def add(self, panel: str, orders: Iterable[int | str]) -> int:
         """Track orders from now on, and return how many are new. Harmless when repeated, even after `prune()`.

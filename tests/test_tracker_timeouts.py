@@ -5,6 +5,7 @@ import threading
 
 import pytest
 
+from smm_async.tracking import StoreError, Tracker
 from tests.trackers import DONE, Answering, Failing, scene
 
 
@@ -16,6 +17,10 @@ class Slow(Failing):
     def __init__(self):
         super().__init__()
         self.is_done, self.may_return = threading.Event(), threading.Event()
+
+    def open(self):
+        """Open."""
+        self._late("open", super().open())
 
     def claim(self, *args, **kwargs):
         """Claim."""
@@ -42,6 +47,21 @@ async def cancel_while_slow(store, name, coroutine):
     with pytest.raises(asyncio.CancelledError):
         await task
     store.slow = ""
+
+
+def test_entering_closes_what_it_was_opening():
+    """A store that was opened for a tracker that nobody has got is closed, and can be opened by the next."""
+
+    async def main():
+        store = Slow()
+        await cancel_while_slow(store, "open", Tracker(store, {}).__aenter__())
+
+        with pytest.raises(StoreError, match="is not open"):
+            store.stats()
+        async with Tracker(store, {}) as tracker:
+            assert await tracker.stats() == []
+
+    asyncio.run(main())
 
 
 def test_slice_gives_back_what_it_was_claiming():
