@@ -40,7 +40,7 @@ def check_many(ids: object) -> None:
     Raises:
         ValueError: it is one.
     """
-    if isinstance(ids, (str, bytes, bytearray, memoryview)):
+    if isinstance(ids, (str, bytes, bytearray)):
         msg = f"Ids are a list, or something else of many: put one id in a list, as [{shown(ids)}]."
         raise ValueError(msg)  # noqa: TRY004  as for all that is no id
 

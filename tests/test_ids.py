@@ -124,7 +124,7 @@ def test_shown_in_a_message(value, expected):
 )
 def test_one_id_is_not_several(ids):
     """The characters of a text, and the bytes of bytes, would be ids of other orders."""
-    with pytest.raises(ValueError, match="not a list of ids"):
+    with pytest.raises(ValueError, match="put one id in a list"):
         check_many(ids)
 
 

@@ -75,7 +75,7 @@ def test_no_orders_to_track_are_asked_for(place, capsys):
 
 def test_store_that_is_not_there_is_a_failure(capsys):
     """The arguments are right, and the place is not."""
-    assert main(["track", "list", "--store", "sqlite:////nowhere/at/all.db"]) == 1
+    assert main(["track", "add", "alpha", "1", "--store", "sqlite:////nowhere/at/all.db"]) == 1
     assert "cannot be used for now" in capsys.readouterr().err
 
 
