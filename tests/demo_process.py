@@ -21,8 +21,7 @@ def make_starter():
     with contextlib.ExitStack() as stack:
 
         def start(*arguments, **options):
-            environment = {name: text for name, text in ENVIRONMENT.items() if name in os.environ}
-            options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "env": environment, **options}
+            options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "env": ENVIRONMENT, **options}
             demo = subprocess.Popen([sys.executable, "-m", "smm_async.cli", "demo", *arguments], **options)
             stack.push(demo)
             stack.callback(demo.kill)
