@@ -1,10 +1,15 @@
 """The event loops that every async test runs on."""
 
 import importlib.util
+import signal
 
 import pytest
 
 UVLOOP_MISSING = importlib.util.find_spec("uvloop") is None
+
+# What a shell starts in the background ignores it, and so would the commands that the tests interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(

@@ -85,6 +85,6 @@ def test_ctrl_c_while_ids_are_waited_for(environment):
         process.stdin.flush()
         time.sleep(0.2)
         process.send_signal(signal.SIGINT)
-        assert process.stderr.read() == b"Stopped.\n"
+        _, err = process.communicate(timeout=LONGEST)
 
-    assert process.returncode == 130
+    assert (process.returncode, err) == (130, b"Stopped.\n")
