@@ -103,11 +103,15 @@ async def _services(client: smm.Client) -> Found:
     ]
     kinds = ", ".join(f"{count:,} {kind}" for kind, count in types.most_common())
     unknown = f"; unknown types: {', '.join(strange)}" if strange else ""
-    return "yes", f"{len(found):,} services: {kinds}; {', '.join(hints)}{unknown}"
+    return "yes", f"{_counted(len(found), 'service')}: {kinds}; {', '.join(hints)}{unknown}"
 
 
 async def _products(client: smm.Client) -> Found:
-    return "yes", f"{len(await client.products()):,} products"
+    return "yes", _counted(len(await client.products()), "product")
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
 
 
 async def _one(action: str, asking: Awaitable[Any]) -> Found:
@@ -124,7 +128,11 @@ async def _several(client: smm.Client, action: str, ids: Sequence[str]) -> Found
     if many is None:
         return "no", "The panel documents it for one id at a time."
     word = client.panel.actions[action].many_word or action
-    answer = await client.call(word, **{many: ",".join(ids)})
+    try:
+        answer = await client.call(word, **{many: ",".join(ids)})
+    except smm.OutcomeUnknownError as error:
+        # It is sent as a write is, but it only asks.
+        return "unclear", error.text or "There was no usable answer."
     asked = _ids_in(answer) & set(ids)
     if len(asked) == len(ids):
         return "yes", f"{len(ids):,} ids in one request, each answered"

@@ -486,6 +486,17 @@ def test_probe_of_a_poor_panel(panel, capsys):
     assert found["products"][0] in {"no", "unclear"}
 
 
+def test_probe_that_is_not_answered(panel, capsys):
+    """A read that is sent as a write is not described as one, and one service is not several."""
+    panel.fault(Fault.raw('[{"service": 1, "type": "Default"}]'), action="services")
+    panel.fault(Fault.raw("<html>"), action="status", times=None)
+
+    _, found = probed(capsys)
+
+    assert found["services"][1].startswith("1 service: 1 Default;")
+    assert found["status, several ids"] == ("unclear", "<html>")
+
+
 def test_probe_of_a_documented_panel(settings, panel, capsys):
     """What a panel's document leaves out is a no, for several ids or for all."""
     settings.setenv("SMM_KEY_D3MWORLD", KEY)
