@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar, cast
 
 from smm_async import _wire, _writes
-from smm_async._bounds import check_seconds, check_whole
+from smm_async._bounds import check_seconds, check_type, check_whole
 from smm_async._exchange import Exchange
 from smm_async._hooks import check_hook
 from smm_async._ids import check_many, read_id, read_text, shown
@@ -100,7 +100,7 @@ class Client:
 
         Raises:
             ValueError: an address that is not complete, not https or holds a key, an empty key, a number out of bounds,
-                a limit for what is no action of the panel, or an ``on_event`` that is async.
+                a limit for what is no action of the panel, an ``on_event`` that is async, or a ``journal`` that is none.
         """
         complaint = complaint_about_key(key)
         secret = None if complaint else Secret(key)
@@ -115,6 +115,8 @@ class Client:
         check_seconds("grace", grace, least=0.0)
         if on_event is not None:
             check_hook(on_event)
+        if journal is not None:
+            check_type("journal", journal, Journal, "an smm_async.Journal")
         self._exchange = Exchange(
             panel if isinstance(panel, Panel) else Panel(panel),
             secret,
@@ -360,8 +362,10 @@ class Client:
             OutcomeUnknownError: the order may have been placed, now or under the same ``ref`` before: look before you
                 repeat it, and tell the journal with `Journal.settle()`.
             ClosedError: the client was closed before the order was sent.
-            ValueError: ``ref`` without a journal, or one that stands for another order.
+            ValueError: ``ref`` without a journal, or one that stands for another order; what is no order of
+                `smm_async.orders`.
         """
+        check_type("order", order, Order, "one of smm_async.orders, such as Default")
         return await self._place(self._question("add", order.form_fields()), ref)
 
     async def add_product_order(

@@ -301,6 +301,15 @@ async def test_a_catalogue_that_is_none_is_a_bad_reply(text):
             await client.services()
 
 
+@pytest.mark.parametrize("order", [{"service": 1, "link": "x", "quantity": 1}, "1", None], ids=repr)
+async def test_an_order_that_is_none_is_refused_before_any_request(client, panel, order):
+    """What is no order of the library's is named by its class."""
+    with pytest.raises(ValueError, match=f"such as Default, not {type(order).__name__}"):
+        await client.add(order)
+
+    assert panel.requests == []
+
+
 @pytest.mark.parametrize(
     "fields", [{"key": "x"}, {"action": "x"}, {"flag": True}, {"rate": 0.5}, {"text": "a\0b"}, {"a b": "x"}]
 )
@@ -369,6 +378,7 @@ async def test_one_text_is_not_the_ids_that_its_characters_name(client, panel, t
         ("https://panel.example/", {"max_delay": -1}, "max_delay"),
         ("https://panel.example/", {"grace": float("inf")}, "grace"),
         ("https://panel.example/", {"transport": object()}, "AsyncBaseTransport"),
+        ("https://panel.example/", {"journal": "orders.db"}, "smm_async.Journal, not str"),
     ],
 )
 def test_a_client_with_a_bad_argument_is_refused(panel, settings, complaint):
