@@ -139,6 +139,8 @@ def looks_at_workers(engine, loop, workers, orders, seconds):
         wait_for(panel, orders // 4)
         before = Look.now(panel, crew, place)
         time.sleep(seconds)
+        # In so short a time as `--quick` takes, a busy machine may do nothing.
+        wait_for(panel, before.lookups + 1)
         return before, Look.now(panel, crew, place)
 
 
