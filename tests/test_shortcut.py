@@ -63,6 +63,13 @@ def test_plain_rows_take_the_short_way(row, changes):
     assert list(found["7"].extra) == []
 
 
+@pytest.mark.parametrize("name", ["charge", "start_count", "remains"])
+@pytest.mark.parametrize("value", [None, True, "", "Unknown", "1" * 19, [], {}], ids=repr)
+def test_rows_that_are_not_plain_are_left_to_the_long_way(name, value):
+    """What is neither a plain number nor one in text is nothing that the short way decides."""
+    assert SHORTCUT(["7", "8"], {"7": ROW | {name: value}, "8": ROW}).keys() == {"8"}
+
+
 @settings(deadline=None)
 @given(st.dictionaries(st.sampled_from(["7", "8", " 7"]), ROWS | JSON, max_size=3) | JSON)
 def test_short_way_says_what_the_long_one_says(value):
