@@ -125,18 +125,19 @@ class Recorder:
 
     def note_failed_claim(self, error: Exception) -> None:
         """Count, log and report that nothing could be claimed."""
-        was_stuck = self._is_stuck
-        self.note_trouble(error)
-        self._is_stuck = was_stuck
+        self._note(error, "nothing can be claimed")
 
     def note_trouble(self, error: Exception) -> None:
         """Count, log and report that something was not recorded."""
-        self.troubles += 1
         self._is_stuck = True
+        self._note(error, "what was claimed is not recorded")
+
+    def _note(self, error: Exception, what: str) -> None:
+        self.troubles += 1
         if isinstance(error, StoreAwayError):
             _LOG.warning("Panel %r: %s", self._name, error)
         else:
-            _LOG.error("Panel %r: what was claimed is not recorded.", self._name, exc_info=error)
+            _LOG.error("Panel %r: %s.", self._name, what, exc_info=error)
         self._settings.report(StoreAway(self._name, error))
 
     def backoff(self) -> float:
