@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator
@@ -16,7 +15,7 @@ import anyio
 from cyclopts import App, Parameter
 from cyclopts.validators import Number
 
-from smm_async._cli_ids import Ids
+from smm_async._cli_ids import IdFile, Ids
 from smm_async._cli_journal import existing_journal, reading
 from smm_async._cli_output import TABLE, Column, Output, Writer, complain
 from smm_async._cli_panel import SettingsError
@@ -61,7 +60,7 @@ def add(
     orders: Annotated[tuple[str, ...], Parameter(negative="")] = (),
     *,
     store: StoreUrl,
-    stdin: Annotated[bool, Parameter(negative="")] = False,
+    file: IdFile = None,
     journal: Path | None = None,
 ) -> int:
     """Track orders from now on. What is tracked already stays as it is.
@@ -70,20 +69,21 @@ def add(
         panel: The name of their panel, as workers have it.
         orders: Their ids.
         store: Where the orders are: sqlite:///orders.db or postgresql://user@host/database.
-        stdin: Read ids from the standard input, too, any white space between them.
+        file: A file with more ids, with any white space between them; - for the standard input.
         journal: A journal through which orders were placed, to track them all.
     """
-    if not (orders or stdin or journal):
-        complain("Which orders? Say their ids, --stdin, or --journal PATH.")
+    if not (orders or file or journal):
+        complain("Which orders? Say their ids, --file PATH, or --journal PATH.")
         return MISUSED
-    if stdin and sys.stdin is None:
-        complain("There is no standard input to read ids from: it is closed.")
+    try:
+        ids = Ids(orders, file) if orders or file else None
+    except SettingsError as error:
+        complain(str(error))
         return MISUSED
-    given = [*orders, *(sys.stdin.read().split() if stdin else ())]
 
     async def run(place: Store) -> None:
         async with Tracker(place, {}) as tracker:
-            added = await tracker.add(panel, given)
+            added = 0 if ids is None else await tracker.add(panel, [id_ async for id_ in ids.read()])
             added += 0 if journal is None else await _add_placed(tracker, panel, journal)
         sys.stdout.write(f"{added} added\n")
 
@@ -226,11 +226,6 @@ def _with_store(find: Callable[[], Store], call: Callable[[Store], int | None]) 
         return MISUSED
     except (StoreError, ImportError) as error:
         complain(str(error))
-        return FAILED
-    except BrokenPipeError:
-        # Nobody reads on, as behind `| head`. What is still to be written would fail once more when Python ends.
-        with Path(os.devnull).open("wb") as nowhere:
-            os.dup2(nowhere.fileno(), sys.stdout.fileno())
         return FAILED
     return code or 0
 

@@ -1,6 +1,5 @@
 """The command `smm-async track`: orders go into a store and can be seen there."""
 
-import io
 import json
 import os
 import re
@@ -10,6 +9,7 @@ from decimal import Decimal
 import pytest
 
 import smm_async as smm
+from smm_async import _cli_ids
 from smm_async._track import _PAGE
 from smm_async.cli import main
 from smm_async.tracking import EndKind, News, SQLiteStore
@@ -51,26 +51,36 @@ def test_orders_are_added_once(place, capsys):
     assert capsys.readouterr().out == "2 added\n1 added\n"
 
 
-def test_orders_are_read_from_the_input(place, capsys, monkeypatch):
-    """Very many orders come through a pipe."""
-    monkeypatch.setattr(sys, "stdin", io.StringIO("1\n2 3\n"))
+def test_orders_are_read_from_a_file_or_the_input(place, tmp_path, capsys, monkeypatch):
+    """Very many orders come from a file or through a pipe, as for all commands; a bad one, and nothing is added."""
+    file = tmp_path / "ids.txt"
+    file.write_text("1\n2 3\n")
+    assert main(["track", "add", "alpha", "3", "--file", str(file)]) == 0
+    with file.open("a") as more:
+        more.write("4\n5,6\n")
+    assert main(["track", "add", "alpha", "--file", str(file)]) == 2
+    file.write_text("3 4")
+    with file.open("rb") as opened:
+        monkeypatch.setattr(_cli_ids, "_STDIN", opened.fileno())
+        assert main(["track", "add", "alpha", "--file", "-"]) == 0
 
-    assert main(["track", "add", "alpha", "3", "--stdin"]) == 0
-    assert capsys.readouterr().out == "3 added\n"
+    out, err = capsys.readouterr()
+    assert out == "3 added\n1 added\n"
+    assert err.startswith("Line 4: ")
 
 
 def test_input_that_is_closed_is_said(place, capsys, monkeypatch):
     """Orders cannot come from an input that is not there."""
     monkeypatch.setattr(sys, "stdin", None)
 
-    assert main(["track", "add", "alpha", "--stdin"]) == 2
+    assert main(["track", "add", "alpha", "--file", "-"]) == 2
     assert capsys.readouterr().err == "There is no standard input to read ids from: it is closed.\n"
 
 
 def test_no_orders_to_track_are_asked_for(place, capsys):
     """Whoever forgot the ids is told, and not that all went well; an input without any is one that is empty."""
     assert main(["track", "add", "alpha"]) == 2
-    assert capsys.readouterr().err == "Which orders? Say their ids, --stdin, or --journal PATH.\n"
+    assert capsys.readouterr().err == "Which orders? Say their ids, --file PATH, or --journal PATH.\n"
 
 
 def test_store_that_is_not_there_is_a_failure(capsys):
