@@ -7,7 +7,6 @@ import logging
 import math
 import random
 import signal
-import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Annotated, Any, Final, Literal, TypeAlias
@@ -20,7 +19,9 @@ from rich.console import Console
 from rich.live import Live
 
 import smm_async as smm
+from smm_async._cli_output import complain
 from smm_async._cli_panel import SettingsError, find_panel
+from smm_async._cli_run import FAILED, MISUSED, STOPPED
 from smm_async._figures import Figures, make_lines, make_table
 from smm_async._on_record import find_handler
 from smm_async._signals import stop_signals
@@ -31,9 +32,6 @@ __all__ = ["worker"]
 
 _LOG: Final = logging.getLogger("smm_async.worker")
 
-_FAILED: Final = 1
-_MISUSED: Final = 2
-_STOPPED: Final = 130
 _FIRST_BACKOFF: Final = 0.25
 _LONGEST_BACKOFF: Final = 10.0
 _REDRAW_SECONDS: Final = 0.5
@@ -91,9 +89,12 @@ def worker(
         clients = {name: find_panel(name, address, **limits) for name, address in map(_split, panel)}
         figures = Figures()
         tracker = Tracker(place, clients, poll=poll, lease=lease, pace=pace, observe=figures.note)
-    except (SettingsError, ValueError, ImportError) as error:
-        sys.stderr.write(f"{error}\n")
-        return _MISUSED
+    except (SettingsError, ValueError) as error:
+        complain(str(error))
+        return MISUSED
+    except ImportError as error:
+        complain(str(error))
+        return FAILED
     return anyio.run(_work, tracker, clients, figures, seconds, backend=backend)
 
 
@@ -125,11 +126,11 @@ async def _work(tracker: Tracker, clients: Mapping[str, smm.Client], figures: Fi
         try:
             await _enter(tracker, stack, stop_at, signals, caught)
         except StoreError as error:
-            sys.stderr.write(f"{error}\n")
-            return _FAILED
+            complain(str(error))
+            return FAILED
         if not caught:
             await _run(tracker, functools.partial(show, list(clients)), stop_at, signals, caught)
-    return _STOPPED if signal.SIGINT in caught else 0
+    return STOPPED if signal.SIGINT in caught else 0
 
 
 async def _enter(

@@ -208,6 +208,15 @@ def test_seed_panels_are_known_by_name(text, names, monkeypatch):
     assert find_panel(name, address, budget=30.0, max_in_flight=8).panel == smm.panels.ONE_DG
 
 
+def test_driver_that_is_missing_is_said(arguments, monkeypatch, capsys):
+    """Without psycopg there is one sentence that says what to install."""
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+
+    at = arguments.index("--store") + 1
+    assert main([*arguments[:at], "postgresql://somewhere/orders", *arguments[at + 1 :]]) == 1
+    assert "pip install 'smm_async[postgres]'" in capsys.readouterr().err
+
+
 def test_store_that_is_no_store_is_said(arguments, tmp_path, capsys):
     """A file that is something else ends with exit code 1."""
     (tmp_path / "orders.db").write_text("Not a database at all." * 100)
