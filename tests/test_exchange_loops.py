@@ -34,6 +34,13 @@ pytestmark = [
 BACKENDS = {"asyncio": {}, "uvloop": {"use_uvloop": True}, "trio": {}}
 
 
+@pytest.fixture(autouse=True)
+def collected():
+    """Throw away what a loop left open while that is no error, and not in some other test."""
+    yield
+    gc.collect()
+
+
 @pytest.fixture(params=BACKENDS)
 def run(request):
     """Return what runs an async function on a new loop."""
