@@ -32,12 +32,12 @@ def anyio_backend(request):
 
 @pytest.fixture
 def run(pytester, monkeypatch):
-    """Give what runs tests in this process, as if the plugin was installed; warnings are errors."""
+    """Give what runs tests in this process, with the plugin as it was installed; warnings are errors."""
     monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
     pytester.makeini("[pytest]\nanyio_mode = auto\nfilterwarnings = error")
     pytester.makeconftest(LOOPS)
-    others = [f"no:{name}" for name in ("asyncio", "cacheprovider", "cov", "hypothesispytest", "smm_async", "xdist")]
-    plugins = [part for name in (*others, "pytest_smm_async") for part in ("-p", name)]
+    others = ("asyncio", "cacheprovider", "cov", "hypothesispytest", "xdist")
+    plugins = [part for name in others for part in ("-p", f"no:{name}")]
 
     def run(source):
         pytester.makepyfile(source)
