@@ -4,6 +4,7 @@ import asyncio
 import functools
 import gc
 import json
+import sys
 import threading
 from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -59,6 +60,11 @@ class KeepingServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), KeepingHandler)
         self.url = f"http://127.0.0.1:{self.server_port}/api/v2"
         self.ports: list[int] = []
+
+    def handle_error(self, request, client_address):
+        """Say nothing of a connection that was reset: it died with its loop."""
+        if not isinstance(sys.exception(), ConnectionResetError):
+            super().handle_error(request, client_address)
 
 
 class KeepingHandler(BaseHTTPRequestHandler):
