@@ -29,7 +29,7 @@ def in_full(axis, ticks=None):
     """Write the numbers of a logarithmic axis in full."""
     if ticks is not None:
         axis.set_ticks(ticks)
-    axis.set_major_formatter(FuncFormatter(lambda number, _: f"{number:,g}"))
+    axis.set_major_formatter(FuncFormatter(lambda number, _: f"{number:,.10g}"))
     axis.set_minor_locator(NullLocator())
 
 
