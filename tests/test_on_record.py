@@ -69,13 +69,15 @@ def test_failure_takes_everything_back_on_sqlite(handle, cause):
 
 
 def test_connection_that_is_closed_is_said_on_sqlite():
-    """Who closes the connection is told."""
+    """Who closes the connection is told. What was in memory is gone, which is not taken for a store without orders."""
     store = SQLiteStore(on_record=lambda db, ended: db.close())
     store.open()
     store.add("alpha", ["1"])
 
     with pytest.raises(OnRecordError, match="must not commit, roll back or close"):
         store.record([end_of(store)])
+    with pytest.raises(StoreError, match="is not open"):
+        store.stats()
     store.close()
 
 
@@ -92,18 +94,6 @@ def test_file_whose_connection_was_closed_is_opened_again(tmp_path):
     assert store.find("alpha", ["1"])[0].ended_at is None
     assert store.record([end]) == {end.id}
     store.close()
-
-
-def test_memory_whose_connection_was_closed_is_said():
-    """What was in memory is gone, which is not taken for a store without orders."""
-    store = SQLiteStore(on_record=lambda db, ended: db.close())
-    store.open()
-    store.add("alpha", ["1"])
-    with pytest.raises(OnRecordError):
-        store.record([end_of(store)])
-
-    with pytest.raises(StoreError, match="is not open"):
-        store.stats()
 
 
 def rows_as_mappings(connection, ended):
